@@ -1,0 +1,90 @@
+// Package config holds what a kms block of a Corefile says, as plain values: the structs, their defaults (Default) and what
+// is allowed (the Validate methods). It reads no file and knows neither CoreDNS nor the network.
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+// Bounds of the settings; Validate enforces them.
+const (
+	MaxHosts = 256             // hosts in one block; a KMS host key allows six machines, so this is generous
+	MinTTL   = time.Second     // a TTL of 0 would switch off every cache between us and ten thousand clients
+	MaxTTL   = 5 * time.Minute // a dead host lives on in resolvers for this long after we dropped it
+)
+
+// Block is one kms block: which zones it answers, from which hosts, and how it judges them.
+type Block struct {
+	Zones    []string      // absolute, lower-case; the block owns _vlmcs._tcp.<zone> of each
+	Hosts    []Host        // in the order of the Corefile, at least one
+	TTL      time.Duration // of SRV and address records while all is calm; MinTTL to MaxTTL, whole seconds
+	Probe    Probe
+	AllDown  AllDown
+	Rehearse []string // listening addresses of rehearsal hosts, host:port
+}
+
+// Default is a block that says nothing: every default of the plugin stands here and nowhere else.
+func Default() Block {
+	return Block{
+		TTL: 30 * time.Second,
+		Probe: Probe{
+			Kind:     ProbeRPC,
+			Interval: 10 * time.Second,
+			Timeout:  2 * time.Second,
+			Rise:     2,
+			Fall:     3,
+		},
+		AllDown: Serve,
+	}
+}
+
+// Validate reports the first thing in b that cannot work, in words that say what would.
+func (b Block) Validate() error {
+	if len(b.Hosts) == 0 {
+		return fmt.Errorf("no KMS host: name at least one, as in \"host kms1.example.org\"")
+	}
+	if len(b.Hosts) > MaxHosts {
+		return fmt.Errorf("%d hosts in one block: at most %d", len(b.Hosts), MaxHosts)
+	}
+	for i, h := range b.Hosts {
+		if err := h.Validate(); err != nil {
+			return err
+		}
+		for _, earlier := range b.Hosts[:i] {
+			if h.Endpoint() == earlier.Endpoint() {
+				return fmt.Errorf("duplicate host %q: each host and port stands once", h.Endpoint())
+			}
+		}
+	}
+	if err := ValidateTTL(b.TTL); err != nil {
+		return err
+	}
+	return b.Probe.Validate()
+}
+
+// ValidateTTL says whether d may be the TTL of answers.
+func ValidateTTL(d time.Duration) error {
+	if d < MinTTL || d > MaxTTL || d%time.Second != 0 {
+		return fmt.Errorf("ttl %s: whole seconds from %s to %s", d, MinTTL, MaxTTL)
+	}
+	return nil
+}
+
+// AllDown is what to answer when every host that is not drained is down.
+type AllDown uint8
+
+const (
+	Serve    AllDown = iota // the first tier as configured: a wrong host costs a client one connect, no answer costs it two hours
+	NoData                  // an empty answer
+	ServFail                // SERVFAIL
+)
+
+var allDownWords = [...]string{Serve: "serve", NoData: "nodata", ServFail: "servfail"}
+
+func (a AllDown) String() string { return word(allDownWords[:], a) }
+
+// ParseAllDown reads the word of a Corefile.
+func ParseAllDown(s string) (AllDown, error) {
+	return parseWord[AllDown]("all_down", allDownWords[:], s)
+}

@@ -1,0 +1,177 @@
+// Package engine keeps what must survive a CoreDNS reload: the pools with what they know, and listening sockets. CoreDNS
+// makes every plugin anew for each configuration; what is here is shared by whichever configurations are alive, counted by
+// reference, and stopped with the last of them.
+//
+// It knows no DNS and no CoreDNS; the root package tells it when configurations come and go.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Generation numbers the configurations that CoreDNS loaded, in order. All kms blocks of one Corefile share one.
+type Generation uint64
+
+// Engine is the table of what runs. Its methods may be called by any number of goroutines at once.
+type Engine struct {
+	mu     sync.Mutex
+	latest Generation
+	leases map[*Lease]struct{}
+	things map[string]*thing
+}
+
+// thing is something that runs for as long as a lease holds it.
+type thing struct {
+	value   any
+	holders int
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when its run has returned
+}
+
+// Lease is what one kms block of one configuration holds.
+type Lease struct {
+	engine     *Engine
+	generation Generation
+	keys       []string // guarded by engine.mu
+}
+
+// New returns an empty engine.
+func New() *Engine {
+	return &Engine{leases: map[*Lease]struct{}{}, things: map[string]*thing{}}
+}
+
+// NextGeneration begins a new configuration.
+func (e *Engine) NextGeneration() Generation {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.latest++
+	return e.latest
+}
+
+// Latest is the newest generation so far.
+func (e *Engine) Latest() Generation {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.latest
+}
+
+// Lease returns a lease that holds nothing yet.
+func (e *Engine) Lease(g Generation) *Lease {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l := &Lease{engine: e, generation: g}
+	e.leases[l] = struct{}{}
+	return l
+}
+
+// ErrReleased is returned for a lease that was given back.
+var ErrReleased = errors.New("the lease was released")
+
+// Hold returns the thing called key, and keeps it running for as long as l does. If nothing holds it yet, start makes it and
+// returns how it runs; run is then called on a goroutine of its own with a context that ends with the last lease. start must
+// not call the engine.
+func Hold[T any](l *Lease, key string, start func() (value T, run func(context.Context), err error)) (T, error) {
+	var none T
+	e := l.engine
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.leases[l]; !ok {
+		return none, ErrReleased
+	}
+	if t := e.things[key]; t != nil {
+		value, ok := t.value.(T)
+		if !ok {
+			return none, fmt.Errorf("%s is a %T, not a %T", key, t.value, none)
+		}
+		if !slices.Contains(l.keys, key) {
+			t.holders++
+			l.keys = append(l.keys, key)
+		}
+		return value, nil
+	}
+	value, run, err := start()
+	if err != nil {
+		return none, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &thing{value: value, holders: 1, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		run(ctx)
+	}()
+	e.things[key] = t
+	l.keys = append(l.keys, key)
+	return value, nil
+}
+
+// Release gives back everything l holds and waits until what nobody else holds has stopped. Releasing twice is harmless.
+func (l *Lease) Release() {
+	l.engine.mu.Lock()
+	stopped := l.engine.release(l)
+	l.engine.mu.Unlock()
+	wait(stopped)
+}
+
+// ReleaseAfter releases every lease of a generation after g: those of a configuration that CoreDNS discarded. It tells its
+// plugins nothing, so the old configuration has to clean up after the new one.
+func (e *Engine) ReleaseAfter(g Generation) {
+	e.mu.Lock()
+	var stopped []*thing
+	for l := range e.leases {
+		if l.generation > g {
+			stopped = append(stopped, e.release(l)...)
+		}
+	}
+	e.mu.Unlock()
+	wait(stopped)
+}
+
+// release takes l off the table and returns what it was the last to hold, told to stop.
+func (e *Engine) release(l *Lease) []*thing {
+	if _, ok := e.leases[l]; !ok {
+		return nil
+	}
+	delete(e.leases, l)
+	var stopped []*thing
+	for _, key := range l.keys {
+		t := e.things[key]
+		if t.holders--; t.holders == 0 {
+			t.cancel()
+			delete(e.things, key)
+			stopped = append(stopped, t)
+		}
+	}
+	return stopped
+}
+
+func wait(stopped []*thing) {
+	for _, t := range stopped {
+		<-t.done
+	}
+}
+
+// Each returns everything of type T that runs, in the order of the keys.
+func Each[T any](e *Engine) []T {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return each[T](e)
+}
+
+func each[T any](e *Engine) []T {
+	keys := make([]string, 0, len(e.things))
+	for key := range e.things {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	var all []T
+	for _, key := range keys {
+		if value, ok := e.things[key].value.(T); ok {
+			all = append(all, value)
+		}
+	}
+	return all
+}

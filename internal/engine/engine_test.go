@@ -1,0 +1,194 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+	"github.com/coredns-kms/coredns-kms/internal/probe"
+)
+
+// light is a thing that is on while it runs.
+type light struct{ on, off chan struct{} }
+
+func hold(t *testing.T, l *Lease, key string) *light {
+	t.Helper()
+	got, err := Hold(l, key, func() (*light, func(context.Context), error) {
+		x := &light{on: make(chan struct{}), off: make(chan struct{})}
+		return x, func(ctx context.Context) { close(x.on); <-ctx.Done(); close(x.off) }, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-got.on
+	return got
+}
+
+func (x *light) isOff() bool {
+	select {
+	case <-x.off:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestSharedUntilTheLastRelease(t *testing.T) {
+	e := New()
+	old, next := e.Lease(e.NextGeneration()), e.Lease(e.NextGeneration())
+	a := hold(t, old, "a")
+	if b := hold(t, next, "a"); a != b {
+		t.Fatal("Two leases of one key hold two things")
+	}
+	hold(t, next, "a") // holding twice counts once
+	old.Release()
+	if a.isOff() {
+		t.Fatal("Stopped though the new configuration holds it")
+	}
+	next.Release()
+	if !a.isOff() {
+		t.Fatal("Release returned before the last thing had stopped")
+	}
+	next.Release()
+	if n := len(e.things) + len(e.leases); n != 0 {
+		t.Errorf("%d entries left", n)
+	}
+	if _, err := Hold(next, "a", func() (int, func(context.Context), error) { panic("started") }); !errors.Is(err, ErrReleased) {
+		t.Errorf("Holding by a released lease: %v", err)
+	}
+}
+
+// TestAFailedReloadLeavesNothing: CoreDNS drops the new configuration without a word; the old one cleans up.
+func TestAFailedReloadLeavesNothing(t *testing.T) {
+	e := New()
+	old := e.Lease(e.NextGeneration())
+	shared, kept := hold(t, old, "shared"), hold(t, old, "kept")
+	before := e.Latest() // OnRestart
+	g := e.NextGeneration()
+	first, second := e.Lease(g), e.Lease(g)
+	hold(t, first, "shared")
+	lost := hold(t, second, "lost")
+	e.ReleaseAfter(before) // OnRestartFailed
+	if !lost.isOff() || shared.isOff() || kept.isOff() {
+		t.Errorf("After a failed reload: new thing off %v, shared off %v, old off %v", lost.isOff(), shared.isOff(), kept.isOff())
+	}
+	old.Release()
+	if !shared.isOff() {
+		t.Error("The discarded configuration still counts as a holder")
+	}
+}
+
+func TestAFailedStartHoldsNothing(t *testing.T) {
+	e := New()
+	l := e.Lease(e.NextGeneration())
+	broken := errors.New("address in use")
+	if _, err := Hold(l, "a", func() (int, func(context.Context), error) { return 0, nil, broken }); !errors.Is(err, broken) {
+		t.Fatalf("Got %v", err)
+	}
+	if len(e.things) != 0 || len(l.keys) != 0 {
+		t.Error("A thing that did not start is held")
+	}
+	l.Release()
+}
+
+func TestOneKeyOneType(t *testing.T) {
+	e := New()
+	l := e.Lease(e.NextGeneration())
+	defer l.Release()
+	hold(t, l, "a")
+	if _, err := Hold(l, "a", func() (int, func(context.Context), error) { return 0, nil, nil }); err == nil {
+		t.Error("A thing of another type is handed out")
+	}
+}
+
+// quiet is the world of a pool whose probes wait for ever.
+type quiet struct{}
+
+func (quiet) Probed(string, probe.Result) {}
+
+func (quiet) Changed(pool.Transition) {}
+
+func (quiet) Settled(from, c pool.Condition, _ time.Duration) {}
+
+func still(string) pool.Means {
+	return pool.Means{
+		Probe: func(ctx context.Context, _ []netip.Addr, _ uint16) probe.Result {
+			<-ctx.Done()
+			return probe.Result{Outcome: probe.Local, Err: ctx.Err()}
+		},
+		Resolve:  func(ctx context.Context, _ string) ([]netip.Addr, error) { <-ctx.Done(); return nil, ctx.Err() },
+		Observer: quiet{},
+		Jitter:   func() float64 { return 0 },
+	}
+}
+
+func block(zone string, names ...string) config.Block {
+	b := config.Default()
+	b.Zones = []string{zone}
+	for _, n := range names {
+		b.Hosts = append(b.Hosts, config.Host{Name: n, Port: 1688})
+	}
+	return b
+}
+
+func holdPool(t *testing.T, l *Lease, b config.Block) Pool {
+	t.Helper()
+	p, err := HoldPool(l, b, still)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestPoolsAreSharedByWhatTheyProbe(t *testing.T) {
+	e := New()
+	l := e.Lease(e.NextGeneration())
+	defer l.Release()
+	a := holdPool(t, l, block("example.org.", "kms1.example.org.", "kms2.example.org."))
+	same := holdPool(t, l, block("example.net.", "kms1.example.org.", "kms2.example.org."))
+	other := holdPool(t, l, block("example.org.", "kms2.example.org."))
+	if a.Pool != same.Pool {
+		t.Error("The same hosts in another zone are probed twice")
+	}
+	if a.Pool == other.Pool {
+		t.Error("Other hosts share a pool")
+	}
+	if a.Name != "example.org" || other.Name != "example.org#2" {
+		t.Errorf("Names %q and %q: want each its own", a.Name, other.Name)
+	}
+	slow := block("example.org.", "kms1.example.org.", "kms2.example.org.")
+	slow.Probe.Rise = 5
+	if p := holdPool(t, l, slow); p.Pool == a.Pool {
+		t.Error("Other thresholds share a pool")
+	}
+	if n := len(Each[Pool](e)); n != 3 {
+		t.Errorf("%d pools run, want 3", n)
+	}
+}
+
+// TestHealthSurvivesAChangedBlock: a reload that adds a host and changes a weight does not forget what was known.
+func TestHealthSurvivesAChangedBlock(t *testing.T) {
+	e := New()
+	old := e.Lease(e.NextGeneration())
+	p := holdPool(t, old, block("example.org.", "kms1.example.org.", "kms2.example.org."))
+	p.Served("kms1.example.org:1688")
+	if err := p.Drain("kms2.example.org:1688"); err != nil {
+		t.Fatal(err)
+	}
+	l := e.Lease(e.NextGeneration())
+	defer l.Release()
+	changed := block("example.org.", "kms1.example.org.", "kms2.example.org.", "kms3.example.org.")
+	changed.Hosts[0].Weight = 7
+	next := holdPool(t, l, changed)
+	old.Release()
+	want := []pool.State{pool.Up, pool.Drained, pool.Unchecked}
+	for i, s := range next.Hosts() {
+		if s.State != want[i] {
+			t.Errorf("%s is %s, want %s", s.Endpoint(), s.State, want[i])
+		}
+	}
+}

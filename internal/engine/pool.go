@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+)
+
+// Pool is a running pool under the name that metrics and logs call it by: the first zone of the block that started it, with
+// a number behind it where that is taken.
+type Pool struct {
+	*pool.Pool
+	Name string
+}
+
+// HoldPool returns the pool of b for l. Blocks that name the same hosts and probe them alike share one, whatever their zones
+// and views; a block that changed them in a reload gets a new pool that starts from what running pools know of its hosts.
+// means is asked for the ways of a new pool, by its name.
+func HoldPool(l *Lease, b config.Block, means func(name string) pool.Means) (Pool, error) {
+	return Hold(l, poolKey(b), func() (Pool, func(context.Context), error) {
+		running := each[Pool](l.engine)
+		name := poolName(b.Zones[0], running)
+		p := pool.New(b.Hosts, b.Probe, means(name), remembered(running, b.Probe.Kind))
+		return Pool{Pool: p, Name: name}, p.Run, nil
+	})
+}
+
+// poolKey is everything a pool depends on.
+func poolKey(b config.Block) string {
+	var k strings.Builder
+	fmt.Fprintf(&k, "pool %+v", b.Probe)
+	for _, h := range b.Hosts {
+		fmt.Fprintf(&k, " %s %d %d %v %s", h.Endpoint(), h.Priority, h.Weight, h.Addresses, h.Key)
+	}
+	return k.String()
+}
+
+func poolName(zone string, running []Pool) string {
+	base := strings.TrimSuffix(zone, ".")
+	if base == "" {
+		base = "."
+	}
+	taken := make(map[string]bool)
+	for _, p := range running {
+		taken[p.Name] = true
+	}
+	name := base
+	for n := 2; taken[name]; n++ {
+		name = fmt.Sprintf("%s#%d", base, n)
+	}
+	return name
+}
+
+// remembered is what running pools know, by endpoint. Where several know a host, one that probes it as the new pool will
+// wins; a drain anywhere counts, since a person meant the host.
+func remembered(running []Pool, kind config.ProbeKind) map[string]pool.Memory {
+	all := make(map[string]pool.Memory)
+	for _, p := range running {
+		for endpoint, m := range p.Remember() {
+			if earlier, ok := all[endpoint]; ok {
+				m = earlier.Merge(m, kind)
+			}
+			all[endpoint] = m
+		}
+	}
+	return all
+}

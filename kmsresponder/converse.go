@@ -1,0 +1,67 @@
+package kmsresponder
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/dcerpc"
+)
+
+// How a connection that we end is wound up.
+const (
+	lingerTime   = time.Second
+	lingerOctets = 16 << 10
+)
+
+// converse carries on c over conn until one side ends it, giving every PDU
+// idle to arrive and every answer write to be sent. Closing conn is left to the
+// caller.
+func converse(conn net.Conn, idle, write time.Duration, c *conversation) {
+	in := dcerpc.NewReader(conn, dcerpc.DefaultMaxFrag)
+	var out []byte
+	for {
+		conn.SetReadDeadline(time.Now().Add(idle))
+		p, err := in.Next()
+		if gone(err) {
+			return
+		}
+		var more bool
+		if err != nil {
+			out = c.refuse(out[:0], p.Header, err)
+		} else {
+			out, more = c.next(out[:0], p)
+		}
+		if len(out) > 0 {
+			conn.SetWriteDeadline(time.Now().Add(write))
+			if _, err := conn.Write(out); err != nil {
+				return
+			}
+		}
+		if !more {
+			hangUp(conn)
+			return
+		}
+	}
+}
+
+// gone reports whether err, from a dcerpc.Reader, came from the connection and
+// not from what was received on it: there is nobody left to be answered.
+func gone(err error) bool {
+	var network net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, io.ErrClosedPipe) || errors.As(err, &network)
+}
+
+// hangUp ends our side of conn and reads the rest of the peer's, within limits.
+// To close a TCP connection with octets still unread resets it, and a reset
+// makes the peer drop an answer that it had not read yet.
+func hangUp(conn net.Conn) {
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	conn.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, conn, lingerOctets)
+}

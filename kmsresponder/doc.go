@@ -1,0 +1,8 @@
+// Package kmsresponder is the RPC face: it listens where volume licence clients
+// call, and answers them. For now it has the rehearsal host, as far as binds.
+//
+// It owns connections, their limits and the rules of an RPC conversation. The
+// layouts are those of internal/dcerpc and internal/kmswire. It must not know
+// DNS or CoreDNS, nor any secret of the activation protocol: nothing here can
+// activate a product or make a client believe that it was.
+package kmsresponder

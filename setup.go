@@ -1,2 +1,174 @@
 // Package kms is a CoreDNS plugin that answers _vlmcs._tcp SRV questions from a pool of KMS hosts that it checks itself.
+//
+// This package registers the directive, reads its blocks of a Corefile and ties the parts together; the parts are in
+// plugin/, kmsresponder/ and internal/.
 package kms
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+
+	"github.com/coredns/caddy"
+	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/plugin"
+	clog "github.com/coredns/coredns/plugin/pkg/log"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/engine"
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+	"github.com/coredns-kms/coredns-kms/internal/probe"
+	"github.com/coredns-kms/coredns-kms/kmsresponder"
+	dnsface "github.com/coredns-kms/coredns-kms/plugin"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// running is what outlives a reload. There is one CoreDNS in a process, so there is one of it.
+var running = engine.New()
+
+func init() {
+	plugin.Register(dnsface.Name, setup)
+	prometheus.MustRegister(dnsface.Collector{Pools: pools})
+}
+
+func pools() []engine.Pool { return engine.Each[engine.Pool](running) }
+
+// setup reads the kms blocks of one server block and hangs their lives on CoreDNS's. It starts nothing: CoreDNS drops a
+// configuration that fails without telling its plugins.
+func setup(c *caddy.Controller) error {
+	sites, err := parse(c)
+	if err != nil {
+		return plugin.Error(dnsface.Name, err)
+	}
+	handler := dnsface.New(sites)
+	handler.Checked = allChecked
+	life := &life{generation: generation(c), sites: sites}
+
+	c.OnStartup(func() error {
+		handler.Signed = dnsserver.GetConfig(c).Handler("dnssec") != nil
+		if err := life.start(); err != nil {
+			return plugin.Error(dnsface.Name, err)
+		}
+		return nil
+	})
+	c.OnRestart(life.restart)
+	c.OnRestartFailed(life.restartFailed)
+	c.OnShutdown(life.shutdown)
+	c.OnFinalShutdown(life.finalShutdown)
+
+	dnsserver.GetConfig(c).AddPlugin(func(next plugin.Handler) plugin.Handler {
+		handler.Next = next
+		return handler
+	})
+	return nil
+}
+
+// allChecked is whether each pool of the process finished its first round of probes.
+func allChecked() bool {
+	for _, p := range pools() {
+		if !p.Snapshot().Checked {
+			return false
+		}
+	}
+	return true
+}
+
+// generation is the same for all kms blocks of one Corefile: CoreDNS gives each load an instance with a storage of its own.
+func generation(c *caddy.Controller) engine.Generation {
+	type key struct{}
+	if g, ok := c.Get(key{}).(engine.Generation); ok {
+		return g
+	}
+	g := running.NextGeneration()
+	c.Set(key{}, g)
+	return g
+}
+
+// life follows the kms blocks of one server block through CoreDNS's callbacks, whose order is in docs/design.md.
+type life struct {
+	generation engine.Generation
+	sites      []*dnsface.Site
+
+	lease      *engine.Lease // nil before start
+	restarting bool
+	before     engine.Generation // the latest generation when the restart began
+}
+
+// start takes what the blocks need: pools and rehearsal hosts. Whatever can fail, fails here.
+func (l *life) start() error {
+	l.lease = running.Lease(l.generation)
+	for _, s := range l.sites {
+		p, err := engine.HoldPool(l.lease, s.Block, means(s.Block.Probe))
+		if err != nil {
+			return err
+		}
+		s.Pool = p.Pool
+		for _, address := range s.Rehearse {
+			if err := rehearse(l.lease, address); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (l *life) restart() error {
+	l.restarting, l.before = true, running.Latest()
+	return nil
+}
+
+// restartFailed drops what the configuration that failed had taken.
+func (l *life) restartFailed() error {
+	l.restarting = false
+	running.ReleaseAfter(l.before)
+	return nil
+}
+
+// shutdown gives up what a reload replaced. When the process ends it does nothing yet: queries are still answered.
+func (l *life) shutdown() error {
+	if l.restarting {
+		return l.finalShutdown()
+	}
+	return nil
+}
+
+func (l *life) finalShutdown() error {
+	if l.lease != nil {
+		l.lease.Release()
+	}
+	return nil
+}
+
+// gate bounds the probes of all pools of the process together.
+var gate = make(probe.Gate, probe.InFlight)
+
+// means is how pools reach the world.
+func means(p config.Probe) func(name string) pool.Means {
+	return func(name string) pool.Means {
+		return pool.Means{
+			Probe:    probe.Prober{Kind: p.Kind, Timeout: p.Timeout, Gate: gate}.Probe,
+			Resolve:  probe.NewResolver().Resolve,
+			Observer: dnsface.Observer{Pool: name},
+			Jitter:   func() float64 { return 2*rand.Float64() - 1 },
+		}
+	}
+}
+
+// rehearse keeps a rehearsal host listening on address.
+func rehearse(l *engine.Lease, address string) error {
+	_, err := engine.Hold(l, "rehearse "+address, func() (*kmsresponder.Rehearsal, func(context.Context), error) {
+		ln, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, nil, fmt.Errorf("rehearse %s: %w", address, err)
+		}
+		r := &kmsresponder.Rehearsal{}
+		return r, func(ctx context.Context) {
+			if err := r.Serve(ctx, ln); err != nil {
+				clog.Errorf("rehearse %s: %v", address, err)
+			}
+		}, nil
+	})
+	return err
+}

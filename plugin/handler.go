@@ -1,0 +1,151 @@
+// Package plugin is the DNS face: it turns questions for the names that kms owns into answers, from the snapshot that a pool
+// published last. It checks no host and keeps no state of its own beyond records made ready.
+package plugin
+
+import (
+	"context"
+	"strings"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/pkg/fall"
+	"github.com/coredns/coredns/request"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+
+	"github.com/miekg/dns"
+)
+
+// Name is the plugin's name and its directive in a Corefile.
+const Name = "kms"
+
+// serviceLabels is what Windows clients ask for, in front of their DNS suffix.
+const serviceLabels = "_vlmcs._tcp."
+
+// Site is one kms block: the zones it answers for, and how.
+type Site struct {
+	config.Block
+	Fall fall.F // zones whose questions of types that the block has not go to the next plugin
+
+	// Pool must be set before the first query.
+	Pool *pool.Pool
+}
+
+// Handler answers for every kms block of one server block. Its fields are set before the first query and not changed then.
+type Handler struct {
+	Next plugin.Handler
+
+	// Checked says whether the first round of probes is over, in all of the process: the ready plugin hears only one kms
+	// block of many.
+	Checked func() bool
+
+	// Signed says that the dnssec plugin stands in front and will add signatures to what it passes on.
+	Signed bool
+
+	sites     []*Site
+	owners    map[string]*owner // by lower-case name; immutable
+	nonLeaves map[string]*owner // _tcp.<zone>: names that exist because something below them does; immutable
+}
+
+// New returns a handler for sites. No zone may stand in two of them.
+func New(sites []*Site) *Handler {
+	h := &Handler{sites: sites, owners: map[string]*owner{}, nonLeaves: map[string]*owner{}}
+	for _, s := range sites {
+		for _, zone := range s.Zones {
+			h.owners[serviceName(zone)] = &owner{site: s, zone: zone, name: serviceName(zone)}
+			above := strings.TrimPrefix(serviceName(zone), "_vlmcs.")
+			h.nonLeaves[above] = &owner{site: s, zone: zone, name: above}
+			for _, host := range s.Hosts {
+				if host.Name == "" {
+					name := madeUpName(host.Addresses[0], zone)
+					h.owners[name] = &owner{site: s, zone: zone, name: name, address: host.Addresses[0]}
+				}
+			}
+		}
+	}
+	return h
+}
+
+// serviceName is the name that kms owns in zone.
+func serviceName(zone string) string {
+	if zone == "." {
+		return serviceLabels
+	}
+	return serviceLabels + zone
+}
+
+// Name implements plugin.Handler.
+func (h *Handler) Name() string { return Name }
+
+// Ready implements ready.Readiness.
+func (h *Handler) Ready() bool { return h.Checked() }
+
+// CacheBypassZones implements cache.ZoneBypasser: no cache in this process may keep a dead host. It names exactly what kms
+// owns, so that a zone below is cached as before.
+func (h *Handler) CacheBypassZones() []string {
+	names := make([]string, 0, len(h.owners))
+	for name := range h.owners {
+		names = append(names, name)
+	}
+	return names
+}
+
+// ServeDNS implements plugin.Handler.
+func (h *Handler) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+	if len(r.Question) != 1 || r.Opcode != dns.OpcodeQuery || r.Question[0].Qclass != dns.ClassINET {
+		return plugin.NextOrFailure(Name, h.Next, ctx, w, r)
+	}
+	var onStack [maxName]byte
+	qname := appendLower(onStack[:0], r.Question[0].Name)
+	o, ours := h.owners[string(qname)]
+	if !ours {
+		if o = h.nonLeaves[string(qname)]; o == nil {
+			return plugin.NextOrFailure(Name, h.Next, ctx, w, r)
+		}
+		if h.Next != nil {
+			return plugin.NextOrFailure(Name, h.Next, ctx, existing{w}, r)
+		}
+	}
+	q := query{ctx: ctx, handler: h, owner: o, state: request.Request{W: w, Req: r}}
+	if !ours {
+		return q.noData(pool.Calm)
+	}
+	switch qtype := r.Question[0].Qtype; {
+	case qtype == dns.TypeSRV && !o.address.IsValid():
+		return q.service()
+	case qtype == dns.TypeA && o.address.Is4(), qtype == dns.TypeAAAA && o.address.Is6():
+		return q.address()
+	case qtype == dns.TypeANY:
+		return q.any()
+	}
+	return q.noData(pool.Calm)
+}
+
+// maxName is the octets of a domain name (RFC 1035 2.3.4); written out with escapes it may have more.
+const maxName = 255
+
+// appendLower appends name in lower case to b. Every question goes through it, hence no string of its own: a lookup in a map
+// by the octets of a slice needs none.
+func appendLower(b []byte, name string) []byte {
+	for i := range len(name) {
+		c := name[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		b = append(b, c)
+	}
+	return b
+}
+
+// existing answers for an empty non-terminal. The plugin below knows nothing of _vlmcs and may deny the name above it, and a
+// resolver that minimises its questions (RFC 9156) or believes that nothing is under a denied name (RFC 8020) would stop
+// there. The name exists: NODATA.
+type existing struct{ dns.ResponseWriter }
+
+func (w existing) WriteMsg(m *dns.Msg) error {
+	if m.Rcode == dns.RcodeNameError {
+		m = m.Copy()
+		m.Rcode = dns.RcodeSuccess
+	}
+	return w.ResponseWriter.WriteMsg(m)
+}

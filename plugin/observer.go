@@ -1,0 +1,53 @@
+package plugin
+
+import (
+	"time"
+
+	clog "github.com/coredns/coredns/plugin/pkg/log"
+
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+	"github.com/coredns-kms/coredns-kms/internal/probe"
+)
+
+var log = clog.NewWithPlugin(Name)
+
+// Observer counts and logs what happens in the pool of its name. It implements pool.Observer.
+type Observer struct{ Pool string }
+
+// Probed implements pool.Observer. Single probes are not logged: a host that fails says so once, by changing its state.
+func (o Observer) Probed(endpoint string, r probe.Result) {
+	probesTotal.WithLabelValues(o.Pool, endpoint, r.Outcome.String()).Inc()
+	if r.Outcome == probe.Passed {
+		probeDuration.WithLabelValues(o.Pool).Observe(r.RTT.Seconds())
+	}
+	log.Debugf("pool %s: %s: %s", o.Pool, endpoint, r)
+}
+
+// Changed implements pool.Observer: one line for each transition.
+func (o Observer) Changed(t pool.Transition) {
+	transitionsTotal.WithLabelValues(o.Pool, t.Host, t.To.String()).Inc()
+	after := t.After.Round(time.Millisecond)
+	switch {
+	case t.To == pool.Suspect || t.To == pool.Down:
+		log.Warningf("pool %s: %s is %s after %s %s: %v", o.Pool, t.Host, t.To, after, t.From, t.Reason)
+	default:
+		log.Infof("pool %s: %s is %s after %s %s", o.Pool, t.Host, t.To, after, t.From)
+	}
+}
+
+// Settled implements pool.Observer. A pool with a suspect says nothing: the host did.
+func (o Observer) Settled(from, c pool.Condition, after time.Duration) {
+	after = after.Round(time.Second)
+	switch {
+	case c == pool.AllDown && from == c:
+		log.Errorf("pool %s: still no KMS host is left, for %s now", o.Pool, after)
+	case c == pool.AllDown:
+		log.Errorf("pool %s: no KMS host is left: every one failed its checks or is drained", o.Pool)
+	case c == pool.SelfSuspected && from == c:
+		log.Errorf("pool %s: every KMS host still fails, for %s now; the last good answer is kept", o.Pool, after)
+	case c == pool.SelfSuspected:
+		log.Errorf("pool %s: every KMS host failed within one interval: suspecting this machine's own network, the last good answer is kept", o.Pool)
+	case from == pool.AllDown || from == pool.SelfSuspected:
+		log.Infof("pool %s: a KMS host is back after %s", o.Pool, after)
+	}
+}

@@ -1,0 +1,106 @@
+package plugin
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+
+	"github.com/miekg/dns"
+)
+
+// owner is a name that kms owns: the service name of a zone, or a host name made up in it.
+type owner struct {
+	site    *Site
+	zone    string
+	name    string     // absolute, lower-case
+	address netip.Addr // of a made-up host name; invalid for a service name
+
+	prepared atomic.Pointer[prepared]
+	answers  answerCounters
+}
+
+// prepared is the records of one snapshot under one service name, made by the first query after a change. Queries share
+// them: nothing in them is ever changed.
+type prepared struct {
+	snapshot *pool.Snapshot
+	services []dns.RR   // in the order of snapshot.Records
+	glue     [][]dns.RR // addresses of each one's target, if that is in the zone
+	glued    int        // records in glue
+	length   int        // octets of a reply with everything, not compressed, OPT record apart
+}
+
+// quick is the TTL while what is answered may soon be wrong.
+const quick = 5
+
+// ttl is the TTL in seconds of what is answered in condition c.
+func (s *Site) ttl(c pool.Condition) uint32 {
+	configured := uint32(s.TTL.Seconds())
+	if c == pool.Calm {
+		return configured
+	}
+	return min(configured, quick)
+}
+
+// ready returns o's records of the present snapshot.
+func (o *owner) ready() *prepared {
+	snapshot := o.site.Pool.Snapshot()
+	if p := o.prepared.Load(); p != nil && p.snapshot == snapshot {
+		return p
+	}
+	p := o.prepare(snapshot)
+	o.prepared.Store(p) // two queries may both do this; both are right
+	return p
+}
+
+func (o *owner) prepare(s *pool.Snapshot) *prepared {
+	p := &prepared{snapshot: s, services: make([]dns.RR, len(s.Records)), glue: make([][]dns.RR, len(s.Records))}
+	ttl := o.site.ttl(s.Condition)
+	length := dns.Msg{Question: []dns.Question{{Name: o.name}}}
+	seen := make(map[string]bool)
+	for i, r := range s.Records {
+		target := r.Name
+		if target == "" {
+			target = madeUpName(r.Addresses[0], o.zone)
+		}
+		p.services[i] = &dns.SRV{
+			Hdr:      dns.RR_Header{Name: o.name, Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: ttl},
+			Priority: r.Priority, Weight: r.Weight, Port: r.Port, Target: target,
+		}
+		length.Answer = append(length.Answer, p.services[i])
+		// Out of our zone nobody may believe us. Two ports of one host share its addresses.
+		if !dns.IsSubDomain(o.zone, target) || seen[target] {
+			continue
+		}
+		seen[target] = true
+		for _, a := range r.Addresses {
+			p.glue[i] = append(p.glue[i], addressRecord(target, a, ttl))
+		}
+		p.glued += len(p.glue[i])
+		length.Extra = append(length.Extra, p.glue[i]...)
+	}
+	p.length = length.Len()
+	return p
+}
+
+func addressRecord(name string, a netip.Addr, ttl uint32) dns.RR {
+	h := dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: ttl}
+	if a.Is4() {
+		return &dns.A{Hdr: h, A: a.AsSlice()}
+	}
+	h.Rrtype = dns.TypeAAAA
+	return &dns.AAAA{Hdr: h, AAAA: a.AsSlice()}
+}
+
+// madeUpName is the name in zone of a host that is given by its address, because the target of an SRV record must be a name
+// (RFC 2782): kms-192-0-2-10.<zone>, or kms- and the eight groups of an IPv6 address in full, which never begin or end with
+// a hyphen.
+func madeUpName(a netip.Addr, zone string) string {
+	label := "kms-" + strings.NewReplacer(".", "-", ":", "-").Replace(a.StringExpanded())
+	if zone == "." {
+		return label + "."
+	}
+	return fmt.Sprintf("%s.%s", label, zone)
+}

@@ -1,0 +1,275 @@
+package plugin
+
+import (
+	"context"
+	"math/rand/v2"
+	"sort"
+
+	"github.com/coredns/coredns/plugin"
+	"github.com/coredns/coredns/plugin/pkg/nonwriter"
+	"github.com/coredns/coredns/request"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+
+	"github.com/miekg/dns"
+)
+
+// query is one question for a name that kms owns.
+type query struct {
+	ctx     context.Context
+	handler *Handler
+	owner   *owner
+	state   request.Request
+}
+
+// service answers the SRV question: every host that the pool offers, with its real priority and weight. Picking one is the
+// client's business, and so is going on to the next when that one fails.
+func (q *query) service() (int, error) {
+	p := q.owner.ready()
+	result := Normal
+	switch p.snapshot.Condition {
+	case pool.AllDown:
+		policy := q.owner.site.AllDown
+		if policy == config.ServFail {
+			return q.servFail()
+		}
+		if policy == config.NoData || len(p.services) == 0 {
+			return q.noData(pool.AllDown)
+		}
+		result = FailOpen
+	case pool.SelfSuspected:
+		result = FailOpen
+	}
+	m := q.reply()
+	var why *dns.OPT
+	if result == FailOpen {
+		why = q.explanation(p.snapshot.Condition, true)
+	}
+	q.fill(m, p, why)
+	return q.write(m, result)
+}
+
+// fill puts p's records into m, and as many addresses as the client has room for, so that a reply is only truncated if an
+// SRV record did not fit. why is an OPT record to go with it, or nil.
+func (q *query) fill(m *dns.Msg, p *prepared, why *dns.OPT) {
+	n := len(p.services)
+	// One allocation for both sections; the room behind is for the OPT record that is appended to the additional section.
+	records := make([]dns.RR, 0, n+p.glued+1)
+	if q.state.Do() {
+		// In one order only: dnssec keys its cache of signatures by the records in their order.
+		records = append(records, p.services...)
+		m.Answer = records[:n:n]
+		for _, g := range p.glue {
+			records = append(records, g...)
+		}
+	} else {
+		order := p.snapshot.Order(rand.Uint32())
+		for _, i := range order {
+			records = append(records, p.services[i])
+		}
+		m.Answer = records[:n:n]
+		for _, i := range order {
+			records = append(records, p.glue[i]...)
+		}
+		if name := m.Question[0].Name; name != q.owner.name {
+			q.keepCase(m.Answer, name)
+		}
+	}
+	m.Extra = records[n:]
+	if room := q.room(why); p.length+q.signatures(m) > room {
+		q.trim(m, room)
+	}
+	if why != nil {
+		m.Extra = append(m.Extra, why)
+	}
+}
+
+// keepCase gives the records the spelling of the question: a client that mixes case at random compares what comes back.
+func (q *query) keepCase(answer []dns.RR, name string) {
+	copies := make([]dns.SRV, len(answer))
+	for i, rr := range answer {
+		copies[i] = *rr.(*dns.SRV)
+		copies[i].Hdr.Name = name
+		answer[i] = &copies[i]
+	}
+}
+
+// room is how many octets of records the client takes: its size without the OPT record, which is why or else its own again.
+func (q *query) room(why *dns.OPT) int {
+	room := q.state.Size()
+	if why != nil {
+		return room - dns.Len(why)
+	}
+	if opt := q.state.Req.IsEdns0(); opt != nil {
+		room -= dns.Len(opt)
+	}
+	return room
+}
+
+// trim cuts the additional section from the end until m fits. The order of hosts is that of the answer, so those who lose
+// their addresses are those tried last; but no host has its second address in before every host has its first.
+func (q *query) trim(m *dns.Msg, room int) {
+	m.Extra = firstAddressesFirst(m.Extra)
+	all := m.Extra
+	m.Compress = true // what does not fit plain is sent compressed
+	tooMany := sort.Search(len(all), func(n int) bool {
+		m.Extra = all[:n+1]
+		return m.Len()+q.signatures(m) > room
+	})
+	m.Extra = all[:tooMany:tooMany]
+	m.Compress = false // the server decides
+}
+
+func firstAddressesFirst(extra []dns.RR) []dns.RR {
+	sorted, rest := make([]dns.RR, 0, len(extra)+1), []dns.RR(nil)
+	for i, rr := range extra {
+		if i > 0 && extra[i-1].Header().Name == rr.Header().Name {
+			rest = append(rest, rr)
+		} else {
+			sorted = append(sorted, rr)
+		}
+	}
+	return append(sorted, rest...)
+}
+
+// signatures is about how many octets of RRSIG records the dnssec plugin in front will add: one for each RRset, with the
+// longest signature that is common, RSA of 2048 bits.
+func (q *query) signatures(m *dns.Msg) int {
+	if !q.handler.Signed || !q.state.Do() {
+		return 0
+	}
+	const fixed, signature = 2 + 10 + 18, 256
+	sets := 1
+	for i, rr := range m.Extra {
+		h := rr.Header()
+		if i == 0 || m.Extra[i-1].Header().Name != h.Name || m.Extra[i-1].Header().Rrtype != h.Rrtype {
+			sets++
+		}
+	}
+	return sets * (fixed + len(q.owner.zone) + 1 + signature)
+}
+
+// address answers A or AAAA for a made-up host name. It is answered whatever the host's health: who asks has an SRV record
+// that names it.
+func (q *query) address() (int, error) {
+	m := q.reply()
+	m.Answer = []dns.RR{addressRecord(m.Question[0].Name, q.owner.address, uint32(q.owner.site.TTL.Seconds()))}
+	return q.write(m, Normal)
+}
+
+// any answers as RFC 8482 4.2 has it: one small record that says there is no such answer.
+func (q *query) any() (int, error) {
+	m := q.reply()
+	h := dns.RR_Header{Name: m.Question[0].Name, Rrtype: dns.TypeHINFO, Class: dns.ClassINET, Ttl: 8482}
+	m.Answer = []dns.RR{&dns.HINFO{Hdr: h, Cpu: "RFC8482"}}
+	return q.write(m, Normal)
+}
+
+// noData answers that the name exists and has nothing of the type; c is Calm unless there should have been something. With
+// fallthrough the next plugin may know better.
+func (q *query) noData(c pool.Condition) (int, error) {
+	if q.owner.site.Fall.Through(q.owner.name) {
+		return plugin.NextOrFailure(Name, q.handler.Next, q.ctx, q.state.W, q.state.Req)
+	}
+	m := q.reply()
+	m.Ns = []dns.RR{q.soa(c)}
+	if why := q.explanation(c, false); why != nil {
+		m.Extra = append(m.Extra, why)
+	}
+	return q.write(m, NoData)
+}
+
+func (q *query) servFail() (int, error) {
+	m := q.reply()
+	m.Rcode, m.Authoritative = dns.RcodeServerFailure, false
+	if why := q.explanation(pool.AllDown, false); why != nil {
+		m.Extra = append(m.Extra, why)
+	}
+	return q.write(m, ServFail)
+}
+
+// soa is the one SOA record of a negative answer (RFC 2308): that of the zone around the name, from the next plugin, or, if
+// it has none, one of our own for the zone of the block. Its TTL bounds how long resolvers keep the denial, so it is short
+// where hosts are missing that should be there.
+func (q *query) soa(c pool.Condition) *dns.SOA {
+	soa := q.soaBelow()
+	if soa == nil {
+		ns := "ns.dns."
+		if q.owner.zone != "." {
+			ns += q.owner.zone
+		}
+		soa = &dns.SOA{
+			Hdr:    dns.RR_Header{Name: q.owner.zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 30},
+			Ns:     ns,
+			Mbox:   "hostmaster." + ns[len("ns.dns."):],
+			Serial: uint32(q.owner.site.Pool.Snapshot().Built.Unix()), Refresh: 7200, Retry: 1800, Expire: 86400, Minttl: 30,
+		}
+	}
+	soa.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl)
+	if c != pool.Calm {
+		soa.Hdr.Ttl = min(soa.Hdr.Ttl, quick)
+	}
+	return soa
+}
+
+// soaBelow asks the next plugin for the SOA record of the zone around the owned name. Whatever it says, a record from
+// outside that zone is not taken.
+func (q *query) soaBelow() *dns.SOA {
+	if q.handler.Next == nil {
+		return nil
+	}
+	ask := new(dns.Msg)
+	ask.SetQuestion(q.owner.zone, dns.TypeSOA)
+	into := nonwriter.New(q.state.W)
+	if _, err := plugin.NextOrFailure(Name, q.handler.Next, q.ctx, into, ask); err != nil || into.Msg == nil {
+		return nil
+	}
+	found := into.Msg.Answer
+	if into.Msg.Authoritative { // a recursive server's denial may come from any zone above, the root included
+		found = append(found[:len(found):len(found)], into.Msg.Ns...)
+	}
+	for _, rr := range found {
+		if soa, ok := rr.(*dns.SOA); ok && dns.IsSubDomain(soa.Hdr.Name, q.owner.name) {
+			return dns.Copy(soa).(*dns.SOA)
+		}
+	}
+	return nil
+}
+
+// reply is an empty authoritative reply to the question.
+func (q *query) reply() *dns.Msg {
+	m := new(dns.Msg)
+	m.SetReply(q.state.Req)
+	m.Authoritative = true
+	return m
+}
+
+// explanation is an OPT record with an Extended DNS Error (RFC 8914) that says why the answer is what it is; nil if there is
+// nothing to explain or the client does not speak EDNS. None of the registered codes says it, hence "Other".
+func (q *query) explanation(c pool.Condition, served bool) *dns.OPT {
+	if q.state.Req.IsEdns0() == nil {
+		return nil
+	}
+	var text string
+	switch {
+	case c == pool.SelfSuspected:
+		text = "every KMS host failed at once: this server suspects its own network and keeps the last good answer"
+	case c == pool.AllDown && served:
+		text = "every KMS host failed its checks: these are the hosts as configured"
+	case c == pool.AllDown:
+		text = "every KMS host failed its checks or is drained"
+	default:
+		return nil
+	}
+	return &dns.OPT{
+		Hdr:    dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT},
+		Option: []dns.EDNS0{&dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeOther, ExtraText: text}},
+	}
+}
+
+// write sends m and counts it. It returns what tells the server that an answer was written.
+func (q *query) write(m *dns.Msg, result Result) (int, error) {
+	q.owner.count(q.ctx, result)
+	return dns.RcodeSuccess, q.state.W.WriteMsg(m)
+}

@@ -24,7 +24,10 @@ type command struct {
 
 // commands is all that there is, in the order that help lists it. A new command
 // is a row here and a file of its own.
-var commands = []command{}
+var commands = []command{
+	{"probe", "ask KMS hosts whether they serve, without being counted", probeHosts},
+	{"rehearse", "be a rehearsal KMS host, for trying things out", rehearse},
+}
 
 // exitUsage is the status for a call that was never carried out: to a monitoring
 // system that is "unknown", not "critical".

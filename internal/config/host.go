@@ -110,26 +110,35 @@ func isNumber(l string) bool {
 	return err == nil
 }
 
-// ParseHost reads NAME[:PORT], ADDRESS[:PORT], [ADDRESS6][:PORT] or a bare ADDRESS6. The result has no priority or weight
-// yet and, if it is a name, no address.
-func ParseHost(s string) (Host, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		return Host{Addresses: []netip.Addr{a.Unmap()}, Port: DefaultPort}, validateAddress(a)
+// SplitHost reads NAME[:PORT], ADDRESS[:PORT], [ADDRESS6][:PORT] or a bare ADDRESS6. The name is as it was written and not
+// checked; the port is DefaultPort if none is given.
+func SplitHost(s string) (name string, port uint16, err error) {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return s, DefaultPort, nil
 	}
-	name, port := s, uint16(DefaultPort)
 	switch {
 	case strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]"):
-		name = s[1 : len(s)-1]
-	case strings.Contains(s, ":"):
-		host, text, err := net.SplitHostPort(s)
-		if err != nil {
-			return Host{}, fmt.Errorf("%q: NAME, NAME:PORT, 192.0.2.10:PORT or [2001:db8::10]:PORT", s)
-		}
-		p, err := strconv.ParseUint(text, 10, 16)
-		if err != nil || p == 0 {
-			return Host{}, fmt.Errorf("%q: port %q: a number from 1 to 65535", s, text)
-		}
-		name, port = host, uint16(p)
+		return s[1 : len(s)-1], DefaultPort, nil
+	case !strings.Contains(s, ":"):
+		return s, DefaultPort, nil
+	}
+	name, text, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", 0, fmt.Errorf("%q: NAME, NAME:PORT, 192.0.2.10:PORT or [2001:db8::10]:PORT", s)
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("%q: port %q: a number from 1 to 65535", s, text)
+	}
+	return name, uint16(n), nil
+}
+
+// ParseHost reads what SplitHost does, and takes only a full host name or the address of one machine. The result has no
+// priority or weight yet and, if it is a name, no address.
+func ParseHost(s string) (Host, error) {
+	name, port, err := SplitHost(s)
+	if err != nil {
+		return Host{}, err
 	}
 	if a, err := netip.ParseAddr(name); err == nil {
 		return Host{Addresses: []netip.Addr{a.Unmap()}, Port: port}, validateAddress(a)

@@ -1,0 +1,163 @@
+package kms
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coredns/caddy"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	dnsface "github.com/coredns-kms/coredns-kms/plugin"
+)
+
+func parseText(text string, keys ...string) ([]*dnsface.Site, error) {
+	c := caddy.NewTestController("dns", text)
+	c.ServerBlockKeys = keys
+	return parse(c)
+}
+
+func TestParse(t *testing.T) {
+	sites, err := parseText(`kms corp.example.org {
+		host KMS1.corp.example.org priority 0 weight 60
+		host kms2.corp.example.org:1689 weight 40 address 192.0.2.2 address 2001:db8::2 key server-b
+		host 192.0.2.3 priority 10
+		ttl 15
+		probe tcp interval 20s timeout 1s rise 3 fall 5
+		all_down nodata
+		rehearse 127.0.0.1:16881
+		rehearse [::1]:16882
+		fallthrough corp.example.org
+	}
+	kms example.net {
+		host [2001:db8::9]:1690
+	}`, "dns://example.org.:53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := sites[0].Block
+	if fmt.Sprint(b.Zones) != "[corp.example.org.]" || len(sites) != 2 {
+		t.Errorf("%d sites, zones %v", len(sites), b.Zones)
+	}
+	var hosts []string
+	for _, h := range b.Hosts {
+		hosts = append(hosts, fmt.Sprintf("%s %d %d %v %s", h.Endpoint(), h.Priority, h.Weight, h.Addresses, h.Key))
+	}
+	want := []string{
+		"kms1.corp.example.org:1688 0 60 [] any",
+		"kms2.corp.example.org:1689 0 40 [192.0.2.2 2001:db8::2] server-b",
+		"192.0.2.3:1688 10 0 [192.0.2.3] any",
+	}
+	if strings.Join(hosts, ";") != strings.Join(want, ";") {
+		t.Errorf("Hosts %q, want %q", hosts, want)
+	}
+	if b.TTL != 15*time.Second || b.AllDown != config.NoData || fmt.Sprint(b.Rehearse) != "[127.0.0.1:16881 [::1]:16882]" {
+		t.Errorf("Got %+v", b)
+	}
+	if p := b.Probe; p != (config.Probe{Kind: config.ProbeTCP, Interval: 20 * time.Second, Timeout: time.Second, Rise: 3, Fall: 5}) {
+		t.Errorf("Probe %+v", p)
+	}
+	if !sites[0].Fall.Through("_vlmcs._tcp.corp.example.org.") || sites[1].Fall.Through("_vlmcs._tcp.example.net.") {
+		t.Error("Fallthrough of the one block, and none of the other, expected")
+	}
+	d := config.Default()
+	if b := sites[1].Block; b.TTL != d.TTL || b.Probe != d.Probe || b.AllDown != config.Serve {
+		t.Errorf("Without properties: %+v", b)
+	}
+}
+
+func TestZonesOfTheServerBlock(t *testing.T) {
+	sites, err := parseText("kms {\n host kms1.example.org\n}", "dns://Example.org.:53", "tls://example.org.:853", "example.net.:53")
+	if err != nil || fmt.Sprint(sites[0].Zones) != "[example.org. example.net.]" {
+		t.Errorf("Got %v, %v", sites, err)
+	}
+}
+
+// TestParseErrors: each names the line, what is wrong and what would be right.
+func TestParseErrors(t *testing.T) {
+	for name, tt := range map[string]struct {
+		body string // from line 2 on
+		line int
+		want string
+	}{
+		"unknown property":         {"host a.example\nhots b.example", 3, `unknown property "hots": one of host, ttl, probe`},
+		"no host":                  {"ttl 30s", 3, "no KMS host: name at least one"},
+		"host without a name":      {"host", 2, "host NAME[:PORT]"},
+		"not a host name":          {"host kms_1.example.org", 2, "not a host name: labels of letters"},
+		"not qualified":            {"host kms1", 2, "write the whole name, as in kms1.example.org"},
+		"port":                     {"host kms1.example.org:70000", 2, "a number from 1 to 65535"},
+		"priority":                 {"host kms1.example.org priority 65536", 2, `priority "65536": a whole number from 0 to 65535`},
+		"weight":                   {"host kms1.example.org weight -1", 2, `weight "-1": a whole number from 0 to 65535`},
+		"weight twice":             {"host kms1.example.org weight 1 weight 2", 2, "weight twice"},
+		"weight without a value":   {"host kms1.example.org weight", 2, "weight without a value"},
+		"unknown host option":      {"host kms1.example.org wieght 1", 2, `unknown option "wieght": one of address, key, priority, weight`},
+		"key":                      {"host kms1.example.org key gold", 2, `key "gold": one of any, client-vl, server-a, server-b, server-c`},
+		"address":                  {"host kms1.example.org address kms2", 2, `address "kms2": an IP address`},
+		"address of an address":    {"host 192.0.2.1 address 192.0.2.2", 2, "leave the address out"},
+		"address twice":            {"host a.example.org address 192.0.2.1 address 192.0.2.1", 2, "twice"},
+		"duplicate host":           {"host a.example.org\nhost A.example.org.:1688", 3, `duplicate host "a.example.org:1688"`},
+		"duplicate address":        {"host 192.0.2.1\nhost ::ffff:192.0.2.1", 3, `duplicate host "192.0.2.1:1688"`},
+		"ttl":                      {"ttl soon", 2, `ttl "soon": a duration, as in 10s or 1m30s`},
+		"ttl 0":                    {"ttl 0s", 2, "whole seconds from 1s to 5m0s"},
+		"ttl an hour":              {"ttl 1h", 2, "whole seconds from 1s to 5m0s"},
+		"ttl without a value":      {"ttl", 2, "ttl DURATION"},
+		"ttl twice":                {"ttl 10s\nttl 20s", 3, "ttl stands twice, first on line 2"},
+		"probe":                    {"probe", 2, "probe rpc|tcp"},
+		"probe kind":               {"probe icmp", 2, `probe "icmp": one of rpc, tcp`},
+		"probe timeout":            {"probe rpc timeout 10s", 2, "timeout 10s is not below the interval 10s"},
+		"probe rise":               {"probe rpc rise two", 2, `rise "two": a whole number`},
+		"probe fall":               {"probe rpc fall 0", 2, "fall 0: from 1 to 100"},
+		"probe option":             {"probe rpc every 10s", 2, "one of fall, interval, rise, timeout"},
+		"all_down":                 {"all_down nxdomain", 2, `all_down "nxdomain": one of serve, nodata, servfail`},
+		"all_down without a value": {"all_down", 2, "serve|nodata|servfail"},
+		"rehearse":                 {"rehearse", 2, "rehearse ADDRESS"},
+		"rehearse without a port":  {"rehearse 127.0.0.1", 2, "an IP address and a port"},
+		"rehearse port 0":          {"rehearse 127.0.0.1:0", 2, "an IP address and a port"},
+		"rehearse by name":         {"rehearse localhost:16881", 2, "an IP address and a port"},
+		"rehearse twice":           {"rehearse 127.0.0.1:1\nrehearse 127.0.0.1:1", 3, "twice"},
+		"fallthrough":              {"fallthrough a..b", 2, "a zone, as in"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parseText("kms {\n"+tt.body+"\n}", "example.org.:53")
+			at := fmt.Sprintf("Testfile:%d", tt.line)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), at) {
+				t.Errorf("Got %v, want %s and %q", err, at, tt.want)
+			}
+		})
+	}
+	for name, tt := range map[string]struct{ text, want string }{
+		"zone twice":         {"kms example.org example.org {\nhost a.example.org\n}", "twice in one kms block"},
+		"zone in two blocks": {"kms example.org {\nhost a.example.org\n}\nkms Example.ORG {\nhost b.example.org\n}", "two kms blocks of one server block"},
+		"not a zone":         {"kms a..b {\nhost a.example.org\n}", "is not a zone"},
+		"zone too long":      {"kms " + strings.Repeat("abcdefg.", 31) + " {\nhost a.example.org\n}", "too long"},
+	} {
+		if _, err := parseText(tt.text, "example.org.:53"); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+// FuzzParse: whatever stands in a Corefile, parse returns; and what it accepts, Validate accepts.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{
+		"kms {\n host kms1.example.org priority 1 weight 2 address 192.0.2.1 key server-a\n ttl 30s\n}",
+		"kms example.org {\n host 192.0.2.1:1\n probe tcp interval 10s timeout 2s rise 2 fall 3\n all_down nodata\n rehearse 127.0.0.1:1\n fallthrough\n}",
+		"kms {\n host [2001:db8::1]:1688\n}\nkms . {\n host a.b\n}",
+		"kms {", "kms {\n host a.b {\n }\n}", "kms \"\" {\n host \"\"\n}",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		sites, err := parseText(text, "example.org.:53")
+		if err != nil {
+			return
+		}
+		for _, s := range sites {
+			if err := s.Block.Validate(); err != nil {
+				t.Errorf("Accepted %q, which is not valid: %v", text, err)
+			}
+			dnsface.New([]*dnsface.Site{s})
+		}
+	})
+}

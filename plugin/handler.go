@@ -103,7 +103,10 @@ func (h *Handler) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg
 			return plugin.NextOrFailure(Name, h.Next, ctx, w, r)
 		}
 		if h.Next != nil {
-			return plugin.NextOrFailure(Name, h.Next, ctx, existing{w}, r)
+			// Who writes nothing, as hosts does for a name that it has not, knows nothing: the name exists all the same.
+			if code, err := plugin.NextOrFailure(Name, h.Next, ctx, existing{w}, r); plugin.ClientWrite(code) {
+				return code, err
+			}
 		}
 	}
 	q := query{ctx: ctx, handler: h, owner: o, state: request.Request{W: w, Req: r}}

@@ -1,9 +1,16 @@
 // Package kmswire knows what is in the clear on the wire between a volume
-// licence client and a KMS host. For now that is the identity of the RPC
-// interface.
+// licence client and a KMS host: the identity of the RPC interface, how its one
+// operation carries a message in each direction, the fields of version 4
+// messages, which Microsoft published, and the version in front of all others.
 //
 // It must not know any secret of the protocol, nor how its messages are
-// protected; and not who the hosts are, or how they are found.
+// protected: a trailer is sixteen octets, and all of a version 5 or 6 message
+// after its version is opaque. It must not know who the hosts are, or how they
+// are found.
+//
+// Everything received is hostile until checked: lengths are compared before a
+// slice is taken, and no parser panics. Everything sent is appended to a slice
+// that the caller owns.
 package kmswire
 
 import "github.com/coredns-kms/coredns-kms/internal/dcerpc"

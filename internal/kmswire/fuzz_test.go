@@ -1,0 +1,75 @@
+package kmswire
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// FuzzRequest: a request that can be read becomes the same octets again.
+func FuzzRequest(f *testing.F) {
+	f.Fuzz(func(t *testing.T, message []byte) {
+		r, err := ParseRequestV4(message)
+		if err != nil {
+			return
+		}
+		if got := r.Append(nil); string(got) != string(message[:RequestV4Len]) {
+			t.Errorf("\n%x becomes\n%x", message, got)
+		}
+		checkPrintable(t, r.MachineName)
+		_ = r.ClientTime.Time().String()
+	})
+}
+
+// FuzzResponse: a response that can be read says the same after it was written
+// and read again.
+func FuzzResponse(f *testing.F) {
+	f.Fuzz(func(t *testing.T, message []byte) {
+		r, err := ParseResponseV4(message)
+		if err != nil {
+			return
+		}
+		if again, err := ParseResponseV4(r.Append(nil)); err != nil || again.CMID != r.CMID || again.Trailer != r.Trailer ||
+			!strings.HasPrefix(r.HostID, again.HostID) {
+			t.Errorf("%+v becomes %+v, %v", r, again, err)
+		}
+		checkPrintable(t, r.HostID)
+	})
+}
+
+// FuzzStub: what can be read of a stub says the same after it was written and
+// read again, and is a part of the stub.
+func FuzzStub(f *testing.F) {
+	f.Fuzz(func(t *testing.T, stub []byte, ndr64 bool) {
+		if m, err := ParseRequestStub(stub, ndr64); err == nil {
+			again, err := ParseRequestStub(AppendRequestStub(nil, m, ndr64), ndr64)
+			if err != nil || string(again) != string(m) || len(m) > min(MaxMessage, len(stub)) {
+				t.Errorf("request %x becomes %x, %v", m, again, err)
+			}
+		}
+		if m, hr, err := ParseResponseStub(stub, ndr64); err == nil {
+			again, code, err := ParseResponseStub(AppendResponseStub(nil, m, hr, ndr64), ndr64)
+			if err != nil || code != hr || string(again) != string(m) || len(m) > min(MaxMessage, len(stub)) {
+				t.Errorf("response %x %v becomes %x %v, %v", m, hr, again, code, err)
+			}
+		}
+	})
+}
+
+// FuzzPrintable: whatever the text, the result is harmless.
+func FuzzPrintable(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text string) { checkPrintable(t, text) })
+}
+
+func checkPrintable(t *testing.T, text string) {
+	got := Printable(text)
+	if len(got) > printableMax*len(`\U0010ffff`)+len("...") || !utf8.ValidString(got) || strings.ContainsRune(got, ',') {
+		t.Errorf("%q becomes %q", text, got)
+	}
+	for _, r := range got {
+		if !unicode.IsPrint(r) || unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
+			t.Errorf("%q becomes %q, which has %U", text, got, r)
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package ledger
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// DefaultMax is how many clients are remembered unless New is told otherwise. They take about 40 MB.
+	DefaultMax = 100_000
+
+	// Window is how many days a KMS host counts a client after its last request.
+	Window = 30
+
+	// maxVisits is how many hosts are remembered of one client. A KMS host key allows six.
+	maxVisits = 8
+
+	// forget is when a client that does not call any more is dropped: its activation, valid for 180 days, is long over.
+	forget = 365 * 24 * time.Hour
+
+	queue = 4096 // calls that may wait for Run
+	batch = 256  // calls taken under one lock
+	day   = 24 * time.Hour
+)
+
+// Ledger is the table. Any number of goroutines may use it at once.
+type Ledger struct {
+	max     int
+	calls   chan Call
+	dropped atomic.Uint64
+
+	// tallies are found without a lock: they are read on the path of calls. The map is replaced, never changed.
+	tallies atomic.Pointer[map[string]*tally]
+
+	mu      sync.Mutex // guards what follows
+	clients map[Client]*entry
+	list    list
+	today   int64 // the day that the tallies are of
+	evicted uint64
+}
+
+// tally is the counts of one host.
+type tally struct {
+	host    string
+	clients atomic.Int64 // that the host counts: they or a copy of theirs came in the window
+	homes   atomic.Int64 // whose own last answered call in the window went there
+}
+
+// New returns an empty ledger of at most max clients, DefaultMax if that is 0. It starts nothing: call Run.
+func New(max int) *Ledger {
+	if max <= 0 {
+		max = DefaultMax
+	}
+	l := &Ledger{max: max, calls: make(chan Call, queue), clients: make(map[Client]*entry)}
+	l.tallies.Store(&map[string]*tally{})
+	return l
+}
+
+// Record hands c over to Run. It does not wait: while Run is behind by thousands of calls, c is dropped and counted.
+func (l *Ledger) Record(c Call) {
+	select {
+	case l.calls <- c:
+	default:
+		l.dropped.Add(1)
+	}
+}
+
+// Run enters what is recorded until ctx is done, and what was recorded before that. A ledger is run once.
+func (l *Ledger) Run(ctx context.Context) {
+	hourly := time.NewTicker(time.Hour)
+	defer hourly.Stop()
+	for {
+		select {
+		case c := <-l.calls:
+			l.enter(c)
+		case now := <-hourly.C:
+			l.mu.Lock()
+			l.turn(now)
+			l.mu.Unlock()
+		case <-ctx.Done():
+			for len(l.calls) > 0 {
+				l.enter(<-l.calls)
+			}
+			return
+		}
+	}
+}
+
+// enter takes c and those that wait behind it.
+func (l *Ledger) enter(c Call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.apply(c)
+	for range batch {
+		select {
+		case c := <-l.calls:
+			l.apply(c)
+		default:
+			return
+		}
+	}
+}
+
+// Enter records c before it returns, for those who are on no client's path and have to see the effect.
+func (l *Ledger) Enter(c Call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.apply(c)
+}
+
+// apply is the one way into the table.
+func (l *Ledger) apply(c Call) {
+	l.turn(c.At)
+	e := l.clients[c.Client]
+	if e == nil {
+		// A copy may come before the call that it was made of.
+		e = &entry{client: c.Client, from: c.From, first: c.At.UnixNano(), last: c.At.UnixNano()}
+		l.clients[c.Client] = e
+		l.list.push(e)
+		for len(l.clients) > l.max {
+			l.evicted++
+			l.remove(l.list.oldest())
+		}
+	}
+	if c.Counted && c.Host != "" {
+		l.visit(e, l.tally(c.Host), c.At)
+	}
+	if c.Copied {
+		return
+	}
+	l.list.touch(e)
+	e.take(c)
+	if c.Counted && c.Host != "" {
+		l.move(e, l.tally(c.Host), c.At)
+	}
+}
+
+// visit enters that a host took a request of e.
+func (l *Ledger) visit(e *entry, t *tally, at time.Time) {
+	for i := range e.visits {
+		v := &e.visits[i]
+		if v.tally != t {
+			continue
+		}
+		if !l.current(v.at) && l.current(at.UnixNano()) {
+			t.clients.Add(1)
+		}
+		v.at = max(v.at, at.UnixNano())
+		return
+	}
+	if len(e.visits) == maxVisits {
+		e.dropVisit(l)
+	}
+	e.visits = append(e.visits, visit{t, at.UnixNano()})
+	if l.current(at.UnixNano()) {
+		t.clients.Add(1)
+	}
+}
+
+// move makes t the home of e.
+func (l *Ledger) move(e *entry, t *tally, at time.Time) {
+	if e.home != nil && l.current(e.served) {
+		e.home.homes.Add(-1)
+	}
+	e.home, e.served = t, at.UnixNano()
+	if l.current(e.served) {
+		t.homes.Add(1)
+	}
+}
+
+// current is whether at, in nanoseconds, lies in the window that the tallies are of.
+func (l *Ledger) current(at int64) bool { return l.today-at/int64(day) < Window }
+
+// tally returns that of host, a new one if there is none yet.
+func (l *Ledger) tally(host string) *tally {
+	old := *l.tallies.Load()
+	if t := old[host]; t != nil {
+		return t
+	}
+	grown := maps.Clone(old)
+	t := &tally{host: host}
+	grown[host] = t
+	l.tallies.Store(&grown)
+	return t
+}
+
+// turn makes the tallies those of now's day, if they are not yet. A clock that was set back by days counts as well: what it
+// said before was wrong.
+func (l *Ledger) turn(now time.Time) {
+	today := now.UnixNano() / int64(day)
+	if today == l.today || today == l.today-1 { // calls are not quite in order at midnight
+		return
+	}
+	l.today = today
+	for e := l.list.oldest(); e != nil && now.Sub(time.Unix(0, e.last)) > forget; e = l.list.oldest() {
+		l.remove(e)
+	}
+	l.recount()
+}
+
+// recount makes all tallies anew, without those that nothing refers to any more.
+func (l *Ledger) recount() {
+	type sums struct{ clients, homes int64 }
+	all := make(map[*tally]*sums)
+	sum := func(t *tally) *sums {
+		if all[t] == nil {
+			all[t] = new(sums)
+		}
+		return all[t]
+	}
+	for _, e := range l.clients {
+		for _, v := range e.visits {
+			if s := sum(v.tally); l.current(v.at) {
+				s.clients++
+			}
+		}
+		if e.home != nil {
+			if s := sum(e.home); l.current(e.served) {
+				s.homes++
+			}
+		}
+	}
+	kept := make(map[string]*tally, len(all))
+	for t, s := range all {
+		t.clients.Store(s.clients)
+		t.homes.Store(s.homes)
+		kept[t.host] = t
+	}
+	l.tallies.Store(&kept)
+}
+
+// remove forgets e and takes it off the tallies.
+func (l *Ledger) remove(e *entry) {
+	for len(e.visits) > 0 {
+		e.dropVisit(l)
+	}
+	if e.home != nil && l.current(e.served) {
+		e.home.homes.Add(-1)
+	}
+	delete(l.clients, e.client)
+	l.list.drop(e)
+}

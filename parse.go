@@ -2,7 +2,7 @@ package kms
 
 import (
 	"fmt"
-	"net"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -86,7 +86,7 @@ func (p *blockParser) zones(args []string) error {
 }
 
 // properties of a kms block, in the order of the manual.
-var properties = []string{"host", "ttl", "probe", "all_down", "rehearse", "fallthrough"}
+var properties = []string{"host", "ttl", "probe", "all_down", "responder", "rehearse", "fallthrough"}
 
 func (p *blockParser) property() error {
 	name := p.c.Val()
@@ -96,21 +96,53 @@ func (p *blockParser) property() error {
 		}
 		p.seen[name] = p.c.Line()
 	}
+	args := p.c.RemainingArgs()
 	switch name {
-	case "host":
-		return p.host(p.c.RemainingArgs())
-	case "ttl":
-		return p.ttl(p.c.RemainingArgs())
-	case "probe":
-		return p.probe(p.c.RemainingArgs())
-	case "all_down":
-		return p.allDown(p.c.RemainingArgs())
+	case "responder":
+		return p.responder(args)
 	case "rehearse":
-		return p.rehearse(p.c.RemainingArgs())
-	case "fallthrough":
-		return p.fallThrough(p.c.RemainingArgs())
+		return p.rehearse(args)
 	}
-	return p.c.Errf("unknown property %q: one of %s", name, strings.Join(properties, ", "))
+	read, ok := map[string]func([]string) error{
+		"host": p.host, "ttl": p.ttl, "probe": p.probe, "all_down": p.allDown, "fallthrough": p.fallThrough,
+	}[name]
+	if !ok {
+		return p.c.Errf("unknown property %q: one of %s", name, strings.Join(properties, ", "))
+	}
+	if err := read(args); err != nil {
+		return err
+	}
+	if p.c.NextArg() {
+		return p.c.Errf("%s has no block of its own: unexpected %q", name, p.c.Val())
+	}
+	return nil
+}
+
+// inner reads the block of a property, if it has one: a line for each option, which set takes by its name. Each but repeat
+// may stand once.
+func (p *blockParser) inner(of, repeat string, set map[string]func(args []string) error) error {
+	if !p.c.NextArg() {
+		return nil // what RemainingArgs leaves on the line is an opening brace
+	}
+	seen := make(map[string]bool)
+	for p.c.Next() {
+		name := p.c.Val()
+		if name == "}" {
+			return nil
+		}
+		read, ok := set[name]
+		switch {
+		case !ok:
+			return p.c.Errf("%s: unknown option %q: one of %s", of, name, strings.Join(slices.Sorted(maps.Keys(set)), ", "))
+		case seen[name] && name != repeat:
+			return p.c.Errf("%s: %s twice", of, name)
+		}
+		seen[name] = true
+		if err := read(p.c.RemainingArgs()); err != nil {
+			return p.c.Errf("%s: %v", of, err)
+		}
+	}
+	return p.c.Errf("%s: the block is not closed: } is missing", of)
 }
 
 // host reads NAME[:PORT] [priority N] [weight N] [address IP]... [key GROUP].
@@ -205,24 +237,6 @@ func (p *blockParser) allDown(args []string) (err error) {
 	return nil
 }
 
-func (p *blockParser) rehearse(args []string) error {
-	if len(args) != 1 {
-		return p.c.Err("rehearse ADDRESS, as in \"rehearse 127.0.0.1:16881\"")
-	}
-	host, port, err := net.SplitHostPort(args[0])
-	if n, numErr := strconv.ParseUint(port, 10, 16); err != nil || numErr != nil || n == 0 {
-		return p.c.Errf("rehearse %q: an IP address and a port, as in 127.0.0.1:16881", args[0])
-	}
-	if _, err := netip.ParseAddr(host); err != nil && host != "" {
-		return p.c.Errf("rehearse %q: an IP address and a port, as in 127.0.0.1:16881", args[0])
-	}
-	if slices.Contains(p.site.Rehearse, args[0]) {
-		return p.c.Errf("rehearse %s twice", args[0])
-	}
-	p.site.Rehearse = append(p.site.Rehearse, args[0])
-	return nil
-}
-
 func (p *blockParser) fallThrough(args []string) error {
 	for _, a := range args {
 		if _, ok := dns.IsDomainName(a); !ok {
@@ -241,12 +255,7 @@ func options(of string, args []string, repeat string, set map[string]func(value 
 		f, ok := set[word]
 		switch {
 		case !ok:
-			words := make([]string, 0, len(set))
-			for w := range set {
-				words = append(words, w)
-			}
-			slices.Sort(words)
-			return fmt.Errorf("%s: unknown option %q: one of %s", of, word, strings.Join(words, ", "))
+			return fmt.Errorf("%s: unknown option %q: one of %s", of, word, strings.Join(slices.Sorted(maps.Keys(set)), ", "))
 		case i+1 == len(args):
 			return fmt.Errorf("%s: %s without a value", of, word)
 		case seen[word] && word != repeat:

@@ -2,6 +2,8 @@ package kms
 
 import (
 	"fmt"
+	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -52,7 +54,7 @@ func TestParse(t *testing.T) {
 	if strings.Join(hosts, ";") != strings.Join(want, ";") {
 		t.Errorf("Hosts %q, want %q", hosts, want)
 	}
-	if b.TTL != 15*time.Second || b.AllDown != config.NoData || fmt.Sprint(b.Rehearse) != "[127.0.0.1:16881 [::1]:16882]" {
+	if b.TTL != 15*time.Second || b.AllDown != config.NoData || len(b.Rehearse) != 2 || b.Rehearse[0] != config.DefaultRehearse("127.0.0.1:16881") || b.Rehearse[1].Address != "[::1]:16882" {
 		t.Errorf("Got %+v", b)
 	}
 	if p := b.Probe; p != (config.Probe{Kind: config.ProbeTCP, Interval: 20 * time.Second, Timeout: time.Second, Rise: 3, Fall: 5}) {
@@ -64,6 +66,51 @@ func TestParse(t *testing.T) {
 	d := config.Default()
 	if b := sites[1].Block; b.TTL != d.TTL || b.Probe != d.Probe || b.AllDown != config.Serve {
 		t.Errorf("Without properties: %+v", b)
+	}
+}
+
+func TestParseResponder(t *testing.T) {
+	sites, err := parseText(`kms example.org {
+		host kms1.example.org
+		responder {
+		}
+		rehearse 127.0.0.1:1 {
+			secret "a word of the site's"
+			group server-a
+			activation_interval 30m
+			renewal_interval 24h
+		}
+		ttl 10s
+	}
+	kms example.net {
+		responder 192.0.2.1:1689 {
+			allow 192.0.2.0/24 2001:db8::1
+			policy spread
+			warm 25
+			advertise Node.example.net priority 1 weight 2
+			budget 5s
+			limit connections 10 client 2
+			limit rate 3
+		}
+		host kms1.example.org
+	}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := *sites[0].Responder; !reflect.DeepEqual(r, config.DefaultResponder()) {
+		t.Errorf("An empty block: %+v", r)
+	}
+	want := config.Rehearse{Address: "127.0.0.1:1", Secret: "a word of the site's", Group: config.ServerA,
+		ActivationInterval: 30 * time.Minute, RenewalInterval: 24 * time.Hour}
+	if sites[0].Rehearse[0] != want || sites[0].TTL != 10*time.Second {
+		t.Errorf("Got %+v, TTL %s", sites[0].Rehearse, sites[0].TTL)
+	}
+	if r, want := *sites[1].Responder, (config.Responder{
+		Address: "192.0.2.1:1689", Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/128")},
+		Policy: config.Spread, Warm: 25, Advertise: config.Advertise{Name: "node.example.net.", Priority: 1, Weight: 2},
+		Budget: 5 * time.Second, Connections: 10, PerClient: 2, Rate: 3,
+	}); !reflect.DeepEqual(r, want) {
+		t.Errorf("Got %+v, want %+v", r, want)
 	}
 }
 
@@ -117,6 +164,25 @@ func TestParseErrors(t *testing.T) {
 		"rehearse by name":         {"rehearse localhost:16881", 2, "an IP address and a port"},
 		"rehearse twice":           {"rehearse 127.0.0.1:1\nrehearse 127.0.0.1:1", 3, "twice"},
 		"fallthrough":              {"fallthrough a..b", 2, "a zone, as in"},
+		"block of a property":      {"ttl 10s {\n}", 2, "ttl has no block of its own"},
+		"responder address":        {"responder kms.example.org", 2, "an IP address and a port"},
+		"responder twice":          {"responder\nresponder", 3, "responder stands twice, first on line 2"},
+		"responder option":         {"responder {\npolcy spread\n}", 3, `unknown option "polcy": one of advertise, allow, budget, limit, policy, warm`},
+		"responder option twice":   {"responder {\nwarm 1\nwarm 2\n}", 4, "warm twice"},
+		"allow":                    {"responder {\nallow everybody\n}", 3, "a network, as in 10.0.0.0/8"},
+		"allow nobody":             {"responder {\nallow\n}", 4, "at least one"},
+		"allow unmasked":           {"responder {\nallow 10.0.0.1/8\n}", 3, "write 10.0.0.0/8"},
+		"policy":                   {"responder {\npolicy random\n}", 3, "one of concentrate, spread"},
+		"policy without a word":    {"responder {\npolicy\n}", 3, "policy concentrate|spread"},
+		"warm":                     {"responder {\nwarm 51\n}", 4, "from 0 (off) to 50"},
+		"budget":                   {"responder {\nbudget 10ms\n}", 4, "from 1s to 1m"},
+		"limit":                    {"responder {\nlimit rate 0\n}", 4, "limit rate 0: from 1"},
+		"limit of what":            {"responder {\nlimit speed 9\n}", 3, "one of client, connections, rate"},
+		"advertise":                {"responder {\nadvertise\n}", 3, "advertise NAME"},
+		"advertise a wrong name":   {"responder {\nadvertise kms_1.example.org\n}", 4, "not a host name"},
+		"advertise a host":         {"host kms1.example.org\nresponder {\nadvertise kms1.example.org\n}", 6, "give the name of this machine"},
+		"rehearse interval":        {"rehearse 127.0.0.1:1 {\nactivation_interval 1s\n}", 4, "whole minutes from 15m to 720h"},
+		"rehearse group":           {"rehearse 127.0.0.1:1 {\ngroup gold\n}", 3, "one of any, client-vl"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := parseText("kms {\n"+tt.body+"\n}", "example.org.:53")

@@ -13,7 +13,6 @@ import (
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
-	clog "github.com/coredns/coredns/plugin/pkg/log"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/engine"
@@ -30,7 +29,7 @@ var running = engine.New()
 
 func init() {
 	plugin.Register(dnsface.Name, setup)
-	prometheus.MustRegister(dnsface.Collector{Pools: pools})
+	prometheus.MustRegister(dnsface.Collector{Pools: pools}, kmsresponder.GatewayCollector{Gateways: gateways})
 }
 
 func pools() []engine.Pool { return engine.Each[engine.Pool](running) }
@@ -92,6 +91,7 @@ type life struct {
 	sites      []*dnsface.Site
 
 	lease      *engine.Lease // nil before start
+	again      []func()      // what start did to things that a failed reload may have changed
 	restarting bool
 	before     engine.Generation // the latest generation when the restart began
 }
@@ -105,8 +105,13 @@ func (l *life) start() error {
 			return err
 		}
 		s.Pool = p.Pool
-		for _, address := range s.Rehearse {
-			if err := rehearse(l.lease, address); err != nil {
+		for _, r := range s.Rehearse {
+			if err := l.rehearse(r); err != nil {
+				return err
+			}
+		}
+		if s.Responder != nil {
+			if err := l.respond(*s.Responder, p); err != nil {
 				return err
 			}
 		}
@@ -119,9 +124,12 @@ func (l *life) restart() error {
 	return nil
 }
 
-// restartFailed drops what the configuration that failed had taken.
+// restartFailed takes back what the configuration that failed had changed, and drops what it had taken.
 func (l *life) restartFailed() error {
 	l.restarting = false
+	for _, f := range l.again {
+		f()
+	}
 	running.ReleaseAfter(l.before)
 	return nil
 }
@@ -156,19 +164,27 @@ func means(p config.Probe) func(name string) pool.Means {
 	}
 }
 
-// rehearse keeps a rehearsal host listening on address.
-func rehearse(l *engine.Lease, address string) error {
-	_, err := engine.Hold(l, "rehearse "+address, func() (*kmsresponder.Rehearsal, func(context.Context), error) {
-		ln, err := net.Listen("tcp", address)
+// rehearse keeps a rehearsal host as c says. One that runs already goes on, with the clients that it has counted.
+func (l *life) rehearse(c config.Rehearse) error {
+	rules := &kmsresponder.Rehearsal{Name: c.Address, Secret: []byte(c.Secret), Key: c.Group,
+		ActivationInterval: c.ActivationInterval, RenewalInterval: c.RenewalInterval,
+		Log: func(line string) { log.Infof("rehearse %s: %s", c.Address, line) }}
+	host, err := engine.Hold(l.lease, "rehearse "+c.Address, func() (*kmsresponder.Rehearsal, func(context.Context), error) {
+		ln, err := net.Listen("tcp", c.Address)
 		if err != nil {
-			return nil, nil, fmt.Errorf("rehearse %s: %w", address, err)
+			return nil, nil, fmt.Errorf("rehearse %s: %w", c.Address, err)
 		}
-		r := &kmsresponder.Rehearsal{}
-		return r, func(ctx context.Context) {
-			if err := r.Serve(ctx, ln); err != nil {
-				clog.Errorf("rehearse %s: %v", address, err)
+		host := &kmsresponder.Rehearsal{}
+		return host, func(ctx context.Context) {
+			if err := host.Serve(ctx, ln); err != nil {
+				log.Errorf("rehearse %s: %v", c.Address, err)
 			}
 		}, nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	host.Configure(rules)
+	l.again = append(l.again, func() { host.Configure(rules) })
+	return nil
 }

@@ -26,7 +26,7 @@ type command struct {
 // is a row here and a file of its own.
 var commands = []command{
 	{"probe", "ask KMS hosts whether they serve, without being counted", probeHosts},
-	{"rehearse", "be a rehearsal KMS host, for trying things out", rehearse},
+	{"rehearse", "be a rehearsal KMS host, or clients of one, for trying things out", rehearse},
 }
 
 // exitUsage is the status for a call that was never carried out: to a monitoring

@@ -11,8 +11,8 @@ import (
 	"github.com/coredns-kms/coredns-kms/kmsresponder"
 )
 
-// rehearsal starts a rehearsal KMS host for the length of the test and returns its address.
-func rehearsal(t *testing.T) string {
+// rehearsalHost starts a rehearsal KMS host for the length of the test and returns its address.
+func rehearsalHost(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ func nobody(t *testing.T) string {
 }
 
 func TestProbeCommand(t *testing.T) {
-	up, down := rehearsal(t), nobody(t)
+	up, down := rehearsalHost(t), nobody(t)
 	for name, tt := range map[string]struct {
 		args   string
 		status int
@@ -74,7 +74,7 @@ func TestProbeCommand(t *testing.T) {
 }
 
 func TestProbeCommandJSON(t *testing.T) {
-	up, down := rehearsal(t), nobody(t)
+	up, down := rehearsalHost(t), nobody(t)
 	var stdout, stderr bytes.Buffer
 	if status := probeHosts(t.Context(), []string{"-json", up, down}, &stdout, &stderr); status != 1 {
 		t.Errorf("Status %d, %s", status, stderr.String())
@@ -102,8 +102,8 @@ func TestRehearseCommand(t *testing.T) {
 		status int
 		want   string
 	}{
-		"no address":     {"", 3, "-listen is missing"},
-		"address in use": {"-listen " + rehearsal(t), 3, "in use"},
+		"no address":     {"", 3, "-listen or -domain is missing"},
+		"address in use": {"-listen " + rehearsalHost(t), 3, "in use"},
 		"surplus word":   {"-listen 127.0.0.1:0 again", 3, "unexpected"},
 		"help":           {"-h", 0, "Usage: coredns kms rehearse"},
 	} {

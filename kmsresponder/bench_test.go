@@ -7,7 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/dcerpc"
+	"github.com/coredns-kms/coredns-kms/internal/kmswire"
 )
 
 // BenchmarkIdleConnection reports what a bound, idle connection costs in heap
@@ -70,6 +72,27 @@ func BenchmarkBind(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c := conversation{iface: iface, port: "1688", group: 1}
-		out, _ = c.next(out[:0], p)
+		out, _ = c.next(b.Context(), out[:0], p)
+	}
+}
+
+// BenchmarkCall is one request to a rehearsal host without the network.
+func BenchmarkCall(b *testing.B) {
+	stub := kmswire.AppendRequestStub(nil, newSealer(nil).request(kmswire.V4, machine(1, config.ClientVL)), false)
+	ask := requestOf(3, whole, 0, kmswire.OpRequestActivation, stub)
+	h, err := dcerpc.ParseHeader(ask)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := dcerpc.PDU{Header: h, Body: ask[dcerpc.HeaderLen:]}
+	r := new(Rehearsal)
+	c := conversation{bound: true, contexts: []presentation{{0, dcerpc.NDR32}}, call: r.caller(&net.TCPAddr{})}
+	var out []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		out, _ = c.next(b.Context(), out[:0], p)
+	}
+	if len(out) < 100 {
+		b.Fatalf("answer %x", out)
 	}
 }

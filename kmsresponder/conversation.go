@@ -1,6 +1,7 @@
 package kmsresponder
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -21,28 +22,47 @@ const (
 // whole marks a PDU that is no fragment.
 const whole = dcerpc.FlagFirst | dcerpc.FlagLast
 
+// callFunc has one call answered. message is the client's KMS message, opaque
+// and of any length up to kmswire.MaxMessage; it is valid until the function
+// returns. transfer, NDR32 or NDR64, is the encoding that the client chose for
+// the call; the conversation decodes and encodes it.
+//
+// A fault other than 0 ends the call without an answer, and promises that it
+// had no effect that repeating it elsewhere could double. Otherwise the client
+// is answered hr, with response unless that is empty; it is copied before the
+// next call.
+type callFunc func(ctx context.Context, transfer dcerpc.Syntax, message []byte) (response []byte, hr kmswire.HRESULT, fault dcerpc.Status)
+
 // conversation is the server's end of one connection: PDUs in, PDUs out. It
-// knows no clock and does no I/O.
+// knows no clock and does no I/O, but for what call does.
 type conversation struct {
 	iface *dcerpc.Interface
 	port  string // our own port in decimal
 	group uint32 // the association group of this connection
+	call  callFunc
 
-	bound    bool     // a bind was answered with bind_ack
-	contexts []uint16 // ids of the accepted contexts
+	bound    bool // a bind was answered with bind_ack
+	contexts []presentation
 	calls    dcerpc.Assembler
 }
 
+// presentation is an accepted context.
+type presentation struct {
+	id       uint16
+	transfer dcerpc.Syntax
+}
+
 // next takes the client's next PDU. It returns out with the answer appended, if
-// there is one, and whether the connection goes on.
-func (c *conversation) next(out []byte, p dcerpc.PDU) (_ []byte, more bool) {
+// there is one, and whether the connection goes on. ctx is that of a call, and
+// of nothing else.
+func (c *conversation) next(ctx context.Context, out []byte, p dcerpc.PDU) (_ []byte, more bool) {
 	switch p.Type {
 	case dcerpc.TypeBind:
 		return c.bind(out, p)
 	case dcerpc.TypeAlterContext:
 		return c.alterContext(out, p)
 	case dcerpc.TypeRequest:
-		return c.request(out, p)
+		return c.request(ctx, out, p)
 	case dcerpc.TypeCancel, dcerpc.TypeOrphaned:
 		// The client gave a call up. Nothing runs here that could be stopped,
 		// neither PDU has an answer, and the connection survives as
@@ -103,14 +123,12 @@ func (c *conversation) ack(out []byte, h dcerpc.Header, b dcerpc.Bind, t dcerpc.
 	results := c.iface.Accept(b.Contexts)
 	for i, r := range results {
 		id := b.Contexts[i].ID
-		if r.Result != dcerpc.Acceptance || slices.Contains(c.contexts, id) {
+		if r.Result != dcerpc.Acceptance {
 			continue
 		}
-		if len(c.contexts) == maxContexts {
+		if !c.accept(id, r.Transfer) {
 			results[i] = dcerpc.ContextResult{Result: dcerpc.ProviderRejection, Reason: dcerpc.ReasonLocalLimit}
-			continue
 		}
-		c.contexts = append(c.contexts, id)
 	}
 	frag := b.FragLimit()
 	answer := dcerpc.BindAck{
@@ -123,7 +141,30 @@ func (c *conversation) ack(out []byte, h dcerpc.Header, b dcerpc.Bind, t dcerpc.
 	return answer.Append(out, t, whole|h.Flags&dcerpc.FlagConcMPX, h.CallID)
 }
 
-func (c *conversation) request(out []byte, p dcerpc.PDU) ([]byte, bool) {
+// accept remembers a context, whose encoding an alter_context may change, and
+// reports whether there was room.
+func (c *conversation) accept(id uint16, transfer dcerpc.Syntax) bool {
+	if known := c.context(id); known != nil {
+		known.transfer = transfer
+		return true
+	}
+	if len(c.contexts) == maxContexts {
+		return false
+	}
+	c.contexts = append(c.contexts, presentation{id, transfer})
+	return true
+}
+
+// context returns the accepted context with this id, or nil.
+func (c *conversation) context(id uint16) *presentation {
+	i := slices.IndexFunc(c.contexts, func(p presentation) bool { return p.id == id })
+	if i < 0 {
+		return nil
+	}
+	return &c.contexts[i]
+}
+
+func (c *conversation) request(ctx context.Context, out []byte, p dcerpc.PDU) ([]byte, bool) {
 	if !c.bound {
 		return fault(out, p.Header, 0, dcerpc.StatusProtoError), false
 	}
@@ -138,25 +179,40 @@ func (c *conversation) request(out []byte, p dcerpc.PDU) ([]byte, bool) {
 	if !complete || p.Flags&dcerpc.FlagMaybe != 0 {
 		return out, true
 	}
-	status := c.execute(r)
 	if p.AuthLength != 0 {
-		status = dcerpc.StatusAccessDenied // no security context was ever made
+		// No security context was ever made.
+		return fault(out, p.Header, r.ContextID, dcerpc.StatusAccessDenied), true
 	}
-	return fault(out, p.Header, r.ContextID, status), true
+	return c.execute(ctx, out, p.Header, r), true
 }
 
-// execute returns the fault with which r ends. Until the rehearsal host can
-// answer an activation, that is every request's: the one operation there is
-// ends as on a host that is too busy, which makes a client try its next host at
-// once, where an unknown operation would tell it that this is no KMS host.
-func (c *conversation) execute(r dcerpc.Request) dcerpc.Status {
+// execute has the call r answered and appends the response or the fault. Neither
+// is ever longer than one fragment of the smallest size that may be agreed on.
+func (c *conversation) execute(ctx context.Context, out []byte, h dcerpc.Header, r dcerpc.Request) []byte {
+	in := c.context(r.ContextID)
 	switch {
-	case !slices.Contains(c.contexts, r.ContextID):
-		return dcerpc.StatusUnknownIf
+	case in == nil:
+		return fault(out, h, r.ContextID, dcerpc.StatusUnknownIf)
 	case r.Opnum != kmswire.OpRequestActivation:
-		return dcerpc.StatusOpRange
+		return fault(out, h, r.ContextID, dcerpc.StatusOpRange)
 	}
-	return dcerpc.StatusServerTooBusy
+	ndr64 := in.transfer == dcerpc.NDR64
+	message, err := kmswire.ParseRequestStub(r.Stub, ndr64)
+	if err != nil {
+		return fault(out, h, r.ContextID, dcerpc.StatusBadStubData)
+	}
+	response, hr, status := c.call(ctx, in.transfer, message)
+	if status == 0 && len(response) > kmswire.MaxMessage {
+		// No host sends this, and the answer is to stay within one fragment.
+		status = dcerpc.StatusServerTooBusy
+	}
+	if status != 0 {
+		return fault(out, h, r.ContextID, status)
+	}
+	var room [512]byte // of nearly every answer, so that it stays on the stack
+	stub := kmswire.AppendResponseStub(room[:0], response, hr, ndr64)
+	return dcerpc.Response{AllocHint: uint32(len(stub)), ContextID: r.ContextID, Stub: stub}.
+		Append(out, dcerpc.TypeResponse, whole, h.CallID)
 }
 
 // fault appends a fault for the call of h, which did not run.

@@ -1,6 +1,7 @@
 package kmsresponder
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -17,8 +18,8 @@ const (
 
 // converse carries on c over conn until one side ends it, giving every PDU
 // idle to arrive and every answer write to be sent. Closing conn is left to the
-// caller.
-func converse(conn net.Conn, idle, write time.Duration, c *conversation) {
+// caller; ctx is for the calls, and does not end a wait for conn.
+func converse(ctx context.Context, conn net.Conn, idle, write time.Duration, c *conversation) {
 	in := dcerpc.NewReader(conn, dcerpc.DefaultMaxFrag)
 	var out []byte
 	for {
@@ -31,7 +32,7 @@ func converse(conn net.Conn, idle, write time.Duration, c *conversation) {
 		if err != nil {
 			out = c.refuse(out[:0], p.Header, err)
 		} else {
-			out, more = c.next(out[:0], p)
+			out, more = c.next(ctx, out[:0], p)
 		}
 		if len(out) > 0 {
 			conn.SetWriteDeadline(time.Now().Add(write))

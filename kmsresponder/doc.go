@@ -1,5 +1,6 @@
 // Package kmsresponder is the RPC face: it listens where volume licence clients
-// call, and answers them. For now it has the rehearsal host, as far as binds.
+// call, and has them answered. It has the gateway between clients and the hosts
+// of the pool, and for drills a rehearsal host and the clients of one.
 //
 // It owns connections, their limits and the rules of an RPC conversation. The
 // layouts are those of internal/dcerpc and internal/kmswire. It must not know

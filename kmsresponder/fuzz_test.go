@@ -29,10 +29,11 @@ func (s *script) SetWriteDeadline(time.Time) error { return nil }
 func FuzzConversation(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said []byte, ndr64 bool) {
 		conn := &script{said: bytes.NewReader(said)}
-		converse(conn, time.Hour, time.Hour, &conversation{
+		converse(t.Context(), conn, time.Hour, time.Hour, &conversation{
 			iface: (&Rehearsal{NDR64: ndr64}).iface(),
 			port:  "1688",
 			group: 1,
+			call:  (&Rehearsal{}).caller(&net.TCPAddr{}),
 			calls: dcerpc.Assembler{Max: maxStub},
 		})
 
@@ -86,6 +87,9 @@ func answers(t dcerpc.PacketType, answer dcerpc.PDU) bool {
 	case dcerpc.TypeAlterContextResp:
 		_, err = dcerpc.ParseBindAck(answer)
 		return err == nil && t == dcerpc.TypeAlterContext
+	case dcerpc.TypeResponse:
+		_, err = dcerpc.ParseResponse(answer)
+		return err == nil && t == dcerpc.TypeRequest
 	case dcerpc.TypeFault:
 		_, err = dcerpc.ParseFault(answer)
 		return err == nil && (t == dcerpc.TypeRequest || t == dcerpc.TypeAlterContext)

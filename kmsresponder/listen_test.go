@@ -123,7 +123,7 @@ func TestIdle(t *testing.T) {
 		defer wg.Wait()
 		wg.Go(func() {
 			defer server.Close()
-			converse(server, idle, time.Second, &conversation{iface: new(Rehearsal).iface()})
+			converse(t.Context(), server, idle, time.Second, &conversation{iface: new(Rehearsal).iface()})
 		})
 		// One octet every seven seconds, of a bind that would take minutes. The
 		// clock is the bubble's.
@@ -150,7 +150,7 @@ func TestWriteDeadline(t *testing.T) {
 		began := time.Now()
 		var wg sync.WaitGroup
 		wg.Go(func() { client.Write(bind(2, dcerpc.NDR32)) })
-		converse(server, time.Minute, 5*time.Second, &conversation{iface: new(Rehearsal).iface()})
+		converse(t.Context(), server, time.Minute, 5*time.Second, &conversation{iface: new(Rehearsal).iface()})
 		if d := time.Since(began); d != 5*time.Second {
 			t.Errorf("gave up after %v, want 5s", d)
 		}

@@ -68,8 +68,18 @@ func alter(call uint32, list ...dcerpc.Context) []byte {
 		Append(nil, dcerpc.TypeAlterContext, whole, call)
 }
 
+// request carries a message that is no KMS message, so that any host has the
+// same answer to it: 0x8007000D.
 func request(call uint32, flags dcerpc.Flags, context, opnum uint16) []byte {
-	return dcerpc.Request{ContextID: context, Opnum: opnum, Stub: []byte("stub")}.
+	return requestOf(call, flags, context, opnum, kmswire.AppendRequestStub(nil, []byte("none"), false))
+}
+
+func request64(call uint32, context uint16) []byte {
+	return requestOf(call, whole, context, 0, kmswire.AppendRequestStub(nil, []byte("none"), true))
+}
+
+func requestOf(call uint32, flags dcerpc.Flags, context, opnum uint16, stub []byte) []byte {
+	return dcerpc.Request{ContextID: context, Opnum: opnum, Stub: stub}.
 		Append(nil, dcerpc.TypeRequest, flags, call)
 }
 
@@ -124,6 +134,10 @@ func describe(t *testing.T, conn net.Conn) []string {
 			var f dcerpc.Fault
 			f, err = dcerpc.ParseFault(p)
 			text = fmt.Sprintf("context %d %v", f.ContextID, f.Status)
+		case dcerpc.TypeResponse:
+			var r dcerpc.Response
+			r, err = dcerpc.ParseResponse(p)
+			text = fmt.Sprintf("context %d %x", r.ContextID, r.Stub)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -138,7 +152,9 @@ const (
 
 	ackNDR32 = `bind_ack 0x03 call 2: 5840/5840 group "port" [accepted with NDR32]`
 
-	tooBusy   = "0x1C010014 nca_server_too_busy: server too busy"
+	invalid   = "00000000" + "00000000" + "0d000780" // no message, a null pointer, 0x8007000D
+	invalid64 = "00000000" + "00000000" + "0000000000000000" + "0d000780"
+	badStub   = "0x000006F7 bad stub data"
 	opRange   = "0x1C010002 nca_op_rng_error: no such operation"
 	unknownIf = "0x1C010003 nca_unk_if: unknown interface"
 	protocol  = "0x1C01000B nca_proto_error: protocol error"
@@ -152,7 +168,8 @@ func TestConversations(t *testing.T) {
 	ndr32, ndr64, features := dcerpc.NDR32, dcerpc.NDR64, dcerpc.FeatureNegotiation(3)
 	another := dcerpc.Syntax{UUID: dcerpc.MustUUID("00112233-4455-6677-8899-aabbccddeeff"), Version: 1}
 	more := request(99, whole, 0, 0)
-	fragment := func(call uint32, flags dcerpc.Flags) []byte { return request(call, flags, 0, 0) }
+	stub := kmswire.AppendRequestStub(nil, []byte("none"), false)
+	fragment := func(call uint32, flags dcerpc.Flags, part ...byte) []byte { return requestOf(call, flags, 0, 0, part) }
 
 	tests := []struct {
 		name  string
@@ -163,11 +180,11 @@ func TestConversations(t *testing.T) {
 		{"older host, 64-bit client", false, [][]byte{bind(2, ndr32, ndr64, features)}, []string{
 			`bind_ack 0x03 call 2: 5840/5840 group "port" [accepted with NDR32 ` + noTransfer + ` features 0x3 agreed]`}},
 		{"newer host, 64-bit client", true,
-			[][]byte{bind(2, ndr32, ndr64, features), alter(3, contexts(kmswire.Interface, ndr32)...), request(4, whole, 0, 0), request(5, whole, 1, 0)}, []string{
+			[][]byte{bind(2, ndr32, ndr64, features), alter(3, contexts(kmswire.Interface, ndr32)...), request(4, whole, 0, 0), request64(5, 1)}, []string{
 				`bind_ack 0x03 call 2: 5840/5840 group "port" [` + noTransfer + ` accepted with NDR64 features 0x3 agreed]`,
 				`alter_context_resp 0x03 call 3: 5840/5840 group "" [accepted with NDR32]`,
-				`fault 0x23 call 4: context 0 ` + tooBusy,
-				`fault 0x23 call 5: context 1 ` + tooBusy}},
+				`response 0x03 call 4: context 0 ` + invalid,
+				`response 0x03 call 5: context 1 ` + invalid64}},
 		{"newer host, 32-bit client", true, [][]byte{bind(2, ndr32, features)}, []string{
 			`bind_ack 0x03 call 2: 5840/5840 group "port" [accepted with NDR32 features 0x3 agreed]`}},
 		{"older host, nothing it speaks", false, [][]byte{bind(2, ndr64), request(3, whole, 0, 0), alter(4, contexts(kmswire.Interface, ndr32)...)}, []string{
@@ -179,7 +196,7 @@ func TestConversations(t *testing.T) {
 		{"another interface", false,
 			[][]byte{alterAsBind(alter(2, append(contexts(another, ndr32), contexts(kmswire.Interface, ndr64, ndr32)[1])...)), request(3, whole, 1, 0)}, []string{
 				`bind_ack 0x03 call 2: 5840/5840 group "port" [` + noAbstract + ` accepted with NDR32]`,
-				`fault 0x23 call 3: context 1 ` + tooBusy}},
+				`response 0x03 call 3: context 1 ` + invalid}},
 
 		{"call id and multiplexing are mirrored", false, [][]byte{patched(bind(0xfffffffe, ndr32), 3, 0x17)}, []string{
 			`bind_ack 0x13 call 4294967294: 5840/5840 group "port" [accepted with NDR32]`}},
@@ -203,7 +220,7 @@ func TestConversations(t *testing.T) {
 
 		{"alter_context before bind", false, [][]byte{alter(2, contexts(kmswire.Interface, ndr32)...), more}, []string{`fault 0x23 call 2: context 0 ` + protocol}},
 		{"alter_context with authentication", false, [][]byte{bind(2, ndr32), signed(alter(3)), more}, []string{ackNDR32,
-			`fault 0x23 call 3: context 0 ` + denied, `fault 0x23 call 99: context 0 ` + tooBusy}},
+			`fault 0x23 call 3: context 0 ` + denied, `response 0x03 call 99: context 0 ` + invalid}},
 		{"alter_context that contradicts itself", false, [][]byte{bind(2, ndr32), patched(alter(3), 24, 1), more}, []string{ackNDR32,
 			`fault 0x23 call 3: context 0 ` + protocol}},
 
@@ -211,25 +228,35 @@ func TestConversations(t *testing.T) {
 		{"request after a refused bind", false, [][]byte{patched(bind(2, ndr32), 28+4, 0), more}, []string{
 			`bind_ack 0x03 call 2: 5840/5840 group "port" [` + noAbstract + `]`, `fault 0x23 call 99: context 0 ` + unknownIf}},
 		{"unknown context", false, [][]byte{bind(2, ndr32), request(3, whole, 7, 0), more}, []string{ackNDR32,
-			`fault 0x23 call 3: context 7 ` + unknownIf, `fault 0x23 call 99: context 0 ` + tooBusy}},
+			`fault 0x23 call 3: context 7 ` + unknownIf, `response 0x03 call 99: context 0 ` + invalid}},
 		{"unknown operation", false, [][]byte{bind(2, ndr32), request(3, whole, 0, 1), request(4, whole, 0, 0xffff), more}, []string{ackNDR32,
-			`fault 0x23 call 3: context 0 ` + opRange, `fault 0x23 call 4: context 0 ` + opRange, `fault 0x23 call 99: context 0 ` + tooBusy}},
+			`fault 0x23 call 3: context 0 ` + opRange, `fault 0x23 call 4: context 0 ` + opRange, `response 0x03 call 99: context 0 ` + invalid}},
 		{"request that wants no answer", false, [][]byte{bind(2, ndr32), request(3, whole|dcerpc.FlagMaybe, 0, 0), more}, []string{ackNDR32,
-			`fault 0x23 call 99: context 0 ` + tooBusy}},
+			`response 0x03 call 99: context 0 ` + invalid}},
 		{"signed request", false, [][]byte{bind(2, ndr32), signed(request(3, whole, 0, 0)), more}, []string{ackNDR32,
-			`fault 0x23 call 3: context 0 ` + denied, `fault 0x23 call 99: context 0 ` + tooBusy}},
+			`fault 0x23 call 3: context 0 ` + denied, `response 0x03 call 99: context 0 ` + invalid}},
 		{"request without an opnum", false, [][]byte{bind(2, ndr32), control(dcerpc.TypeRequest, 3), more}, []string{ackNDR32,
 			`fault 0x23 call 3: context 0 ` + protocol}},
+		{"stub that is none", false, [][]byte{bind(2, ndr32), fragment(3, whole, stub[:7]...), more}, []string{ackNDR32,
+			`fault 0x23 call 3: context 0 ` + badStub, `response 0x03 call 99: context 0 ` + invalid}},
+		{"stub in the other encoding", true, [][]byte{bind(2, ndr32, ndr64), request(3, whole, 1, 0), request64(4, 1)}, []string{
+			`bind_ack 0x03 call 2: 5840/5840 group "port" [` + noTransfer + ` accepted with NDR64]`,
+			`fault 0x23 call 3: context 1 ` + badStub, `response 0x03 call 4: context 1 ` + invalid64}},
+		{"context whose encoding changes", true, [][]byte{bind(2, ndr64), request64(3, 0), alter(4, contexts(kmswire.Interface, ndr32)...), request(5, whole, 0, 0)}, []string{
+			`bind_ack 0x03 call 2: 5840/5840 group "port" [accepted with NDR64]`,
+			`response 0x03 call 3: context 0 ` + invalid64,
+			`alter_context_resp 0x03 call 4: 5840/5840 group "" [accepted with NDR32]`,
+			`response 0x03 call 5: context 0 ` + invalid}},
 		{"request in three fragments", false,
-			[][]byte{bind(2, ndr32), fragment(3, dcerpc.FlagFirst), fragment(3, 0), fragment(3, dcerpc.FlagLast), more}, []string{ackNDR32,
-				`fault 0x23 call 3: context 0 ` + tooBusy, `fault 0x23 call 99: context 0 ` + tooBusy}},
+			[][]byte{bind(2, ndr32), fragment(3, dcerpc.FlagFirst, stub[:1]...), fragment(3, 0, stub[1:9]...), fragment(3, dcerpc.FlagLast, stub[9:]...), more}, []string{ackNDR32,
+				`response 0x03 call 3: context 0 ` + invalid, `response 0x03 call 99: context 0 ` + invalid}},
 		{"fragment of nothing", false, [][]byte{bind(2, ndr32), fragment(3, dcerpc.FlagLast), more}, []string{ackNDR32,
 			`fault 0x23 call 3: context 0 ` + protocol}},
 
 		{"cancel and orphaned", false, [][]byte{control(dcerpc.TypeOrphaned, 1), bind(2, ndr32), control(dcerpc.TypeCancel, 3), control(dcerpc.TypeOrphaned, 3), more}, []string{ackNDR32,
-			`fault 0x23 call 99: context 0 ` + tooBusy}},
+			`response 0x03 call 99: context 0 ` + invalid}},
 		{"a call given up half way", false, [][]byte{bind(2, ndr32), fragment(3, dcerpc.FlagFirst), control(dcerpc.TypeOrphaned, 3), more}, []string{ackNDR32,
-			`fault 0x23 call 99: context 0 ` + tooBusy}},
+			`response 0x03 call 99: context 0 ` + invalid}},
 		{"auth3", false, [][]byte{bind(2, ndr32), control(dcerpc.TypeAuth3, 3), more}, []string{ackNDR32}},
 		{"a server's PDU", false, [][]byte{bind(2, ndr32), control(dcerpc.TypeBindAck, 3), more}, []string{ackNDR32}},
 		{"no type at all", false, [][]byte{control(77, 2), more}, nil},
@@ -269,7 +296,7 @@ func fragSizes(xmit, recv uint16) []byte {
 func TestBindAckOctets(t *testing.T) {
 	c := conversation{iface: new(Rehearsal).iface(), port: "1688", group: 0x1063}
 	p := parse(t, bind(2, dcerpc.NDR32, dcerpc.NDR64, dcerpc.FeatureNegotiation(3)))
-	out, more := c.next(nil, p)
+	out, more := c.next(t.Context(), nil, p)
 	want := "\x05\x00\x0c\x03\x10\x00\x00\x00\x6c\x00\x00\x00\x02\x00\x00\x00" + // 108 octets, call 2
 		"\xd0\x16\xd0\x16\x63\x10\x00\x00\x05\x001688\x00\x00" + // 5840, 5840, group, port, alignment
 		"\x03\x00\x00\x00" +
@@ -297,7 +324,7 @@ func TestContextsAreBounded(t *testing.T) {
 	c := conversation{iface: new(Rehearsal).iface(), port: "1688", group: 1, bound: true}
 	alterWith := func(id uint16) dcerpc.ContextResult {
 		p := parse(t, alter(2, dcerpc.Context{ID: id, Abstract: kmswire.Interface, Transfer: []dcerpc.Syntax{dcerpc.NDR32}}))
-		out, more := c.next(nil, p)
+		out, more := c.next(t.Context(), nil, p)
 		a, err := dcerpc.ParseBindAck(parse(t, out))
 		if err != nil || !more || len(a.Results) != 1 {
 			t.Fatalf("alter_context %d: %+v, %v, %v", id, a, more, err)
@@ -321,10 +348,10 @@ func TestContextsAreBounded(t *testing.T) {
 func TestFragmentsAreBounded(t *testing.T) {
 	c := conversation{iface: new(Rehearsal).iface(), bound: true, calls: dcerpc.Assembler{Max: maxStub}}
 	part := dcerpc.Request{Stub: make([]byte, maxStub)}
-	if out, more := c.next(nil, parse(t, part.Append(nil, dcerpc.TypeRequest, dcerpc.FlagFirst, 2))); len(out) != 0 || !more {
+	if out, more := c.next(t.Context(), nil, parse(t, part.Append(nil, dcerpc.TypeRequest, dcerpc.FlagFirst, 2))); len(out) != 0 || !more {
 		t.Fatalf("first fragment: %x, %v", out, more)
 	}
-	out, more := c.next(nil, parse(t, request(2, dcerpc.FlagLast, 0, 0)))
+	out, more := c.next(t.Context(), nil, parse(t, request(2, dcerpc.FlagLast, 0, 0)))
 	f, err := dcerpc.ParseFault(parse(t, out))
 	if err != nil || f.Status != dcerpc.StatusProtoError || more {
 		t.Errorf("second fragment: %+v, %v, %v", f, more, err)

@@ -19,10 +19,10 @@ func (h *Handler) Metadata(ctx context.Context, state request.Request) context.C
 		return ctx
 	}
 	metadata.SetValueFunc(ctx, "kms/zone", func() string { return o.zone })
-	metadata.SetValueFunc(ctx, "kms/condition", func() string { return o.site.Pool.Snapshot().Condition.String() })
+	metadata.SetValueFunc(ctx, "kms/condition", func() string { return o.site.Pool.Answer().Condition.String() })
 	metadata.SetValueFunc(ctx, "kms/hosts", func() string {
 		var hosts []string
-		for _, r := range o.site.Pool.Snapshot().Records {
+		for _, r := range o.site.Pool.Answer().Records {
 			hosts = append(hosts, r.Endpoint)
 		}
 		return strings.Join(hosts, ",")

@@ -46,7 +46,7 @@ func (s *Site) ttl(c pool.Condition) uint32 {
 
 // ready returns o's records of the present snapshot.
 func (o *owner) ready() *prepared {
-	snapshot := o.site.Pool.Snapshot()
+	snapshot := o.site.Pool.Answer()
 	if p := o.prepared.Load(); p != nil && p.snapshot == snapshot {
 		return p
 	}

@@ -72,8 +72,8 @@ func (q *query) fill(m *dns.Msg, p *prepared, why *dns.OPT) {
 		for _, i := range order {
 			records = append(records, p.glue[i]...)
 		}
-		if name := m.Question[0].Name; name != q.owner.name {
-			q.keepCase(m.Answer, name)
+		if name := q.spelling(); name != q.owner.name {
+			keepCase(m.Answer, name)
 		}
 	}
 	m.Extra = records[n:]
@@ -85,8 +85,17 @@ func (q *query) fill(m *dns.Msg, p *prepared, why *dns.OPT) {
 	}
 }
 
-// keepCase gives the records the spelling of the question: a client that mixes case at random compares what comes back.
-func (q *query) keepCase(answer []dns.RR, name string) {
+// spelling is how the owner's name is spelled in the answer: as in the question, because a client that mixes case at random
+// may compare what comes back. With DO it is in lower case: dnssec would sign, and keep, each spelling anew.
+func (q *query) spelling() string {
+	if q.state.Do() {
+		return q.owner.name
+	}
+	return q.state.Req.Question[0].Name
+}
+
+// keepCase replaces the records by copies that spell their owner as name.
+func keepCase(answer []dns.RR, name string) {
 	copies := make([]dns.SRV, len(answer))
 	for i, rr := range answer {
 		copies[i] = *rr.(*dns.SRV)
@@ -154,14 +163,14 @@ func (q *query) signatures(m *dns.Msg) int {
 // that names it.
 func (q *query) address() (int, error) {
 	m := q.reply()
-	m.Answer = []dns.RR{addressRecord(m.Question[0].Name, q.owner.address, uint32(q.owner.site.TTL.Seconds()))}
+	m.Answer = []dns.RR{addressRecord(q.spelling(), q.owner.address, uint32(q.owner.site.TTL.Seconds()))}
 	return q.write(m, Normal)
 }
 
 // any answers as RFC 8482 4.2 has it: one small record that says there is no such answer.
 func (q *query) any() (int, error) {
 	m := q.reply()
-	h := dns.RR_Header{Name: m.Question[0].Name, Rrtype: dns.TypeHINFO, Class: dns.ClassINET, Ttl: 8482}
+	h := dns.RR_Header{Name: q.spelling(), Rrtype: dns.TypeHINFO, Class: dns.ClassINET, Ttl: 8482}
 	m.Answer = []dns.RR{&dns.HINFO{Hdr: h, Cpu: "RFC8482"}}
 	return q.write(m, Normal)
 }
@@ -203,7 +212,7 @@ func (q *query) soa(c pool.Condition) *dns.SOA {
 			Hdr:    dns.RR_Header{Name: q.owner.zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 30},
 			Ns:     ns,
 			Mbox:   "hostmaster." + ns[len("ns.dns."):],
-			Serial: uint32(q.owner.site.Pool.Snapshot().Built.Unix()), Refresh: 7200, Retry: 1800, Expire: 86400, Minttl: 30,
+			Serial: uint32(q.owner.site.Pool.Answer().Built.Unix()), Refresh: 7200, Retry: 1800, Expire: 86400, Minttl: 30,
 		}
 	}
 	soa.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl)

@@ -16,12 +16,13 @@ const (
 
 // Block is one kms block: which zones it answers, from which hosts, and how it judges them.
 type Block struct {
-	Zones    []string      // absolute, lower-case; the block owns _vlmcs._tcp.<zone> of each
-	Hosts    []Host        // in the order of the Corefile, at least one
-	TTL      time.Duration // of SRV and address records while all is calm; MinTTL to MaxTTL, whole seconds
-	Probe    Probe
-	AllDown  AllDown
-	Rehearse []string // listening addresses of rehearsal hosts, host:port
+	Zones     []string      // absolute, lower-case; the block owns _vlmcs._tcp.<zone> of each
+	Hosts     []Host        // in the order of the Corefile, at least one
+	TTL       time.Duration // of SRV and address records while all is calm; MinTTL to MaxTTL, whole seconds
+	Probe     Probe
+	AllDown   AllDown
+	Responder *Responder // nil: none
+	Rehearse  []Rehearse // rehearsal hosts to run
 }
 
 // Default is a block that says nothing: every default of the plugin stands here and nowhere else.
@@ -59,6 +60,21 @@ func (b Block) Validate() error {
 	}
 	if err := ValidateTTL(b.TTL); err != nil {
 		return err
+	}
+	if b.Responder != nil {
+		if err := b.Responder.Validate(); err != nil {
+			return fmt.Errorf("responder: %w", err)
+		}
+		for _, h := range b.Hosts {
+			if h.Name != "" && h.Name == b.Responder.Advertise.Name {
+				return fmt.Errorf("responder: advertise %s: that is a KMS host of the pool: give the name of this machine", h.Name)
+			}
+		}
+	}
+	for _, r := range b.Rehearse {
+		if err := r.Validate(); err != nil {
+			return err
+		}
 	}
 	return b.Probe.Validate()
 }

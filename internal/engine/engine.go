@@ -108,12 +108,13 @@ func Hold[T any](l *Lease, key string, start func() (value T, run func(context.C
 	return value, nil
 }
 
-// Release gives back everything l holds and waits until what nobody else holds has stopped. Releasing twice is harmless.
+// Release gives back everything l holds and waits until what nobody else holds has stopped: what was taken last stops first,
+// and the next only when that has, since it may have been built on it. Releasing twice is harmless.
 func (l *Lease) Release() {
 	l.engine.mu.Lock()
 	stopped := l.engine.release(l)
 	l.engine.mu.Unlock()
-	wait(stopped)
+	stop(stopped)
 }
 
 // ReleaseAfter releases every lease of a generation after g: those of a configuration that CoreDNS discarded. It tells its
@@ -127,20 +128,19 @@ func (e *Engine) ReleaseAfter(g Generation) {
 		}
 	}
 	e.mu.Unlock()
-	wait(stopped)
+	stop(stopped)
 }
 
-// release takes l off the table and returns what it was the last to hold, told to stop.
+// release takes l off the table and returns what it was the last to hold, in the order in which to stop it.
 func (e *Engine) release(l *Lease) []*thing {
 	if _, ok := e.leases[l]; !ok {
 		return nil
 	}
 	delete(e.leases, l)
 	var stopped []*thing
-	for _, key := range l.keys {
+	for _, key := range slices.Backward(l.keys) {
 		t := e.things[key]
 		if t.holders--; t.holders == 0 {
-			t.cancel()
 			delete(e.things, key)
 			stopped = append(stopped, t)
 		}
@@ -148,8 +148,9 @@ func (e *Engine) release(l *Lease) []*thing {
 	return stopped
 }
 
-func wait(stopped []*thing) {
-	for _, t := range stopped {
+func stop(things []*thing) {
+	for _, t := range things {
+		t.cancel()
 		<-t.done
 	}
 }

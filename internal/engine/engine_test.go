@@ -82,6 +82,23 @@ func TestAFailedReloadLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestLastTakenStopsFirst: what was built on something stops before it.
+func TestLastTakenStopsFirst(t *testing.T) {
+	e := New()
+	l := e.Lease(e.NextGeneration())
+	below := hold(t, l, "a below")
+	var early bool
+	if _, err := Hold(l, "b above", func() (int, func(context.Context), error) {
+		return 1, func(ctx context.Context) { <-ctx.Done(); early = below.isOff() }, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	l.Release()
+	if early || !below.isOff() {
+		t.Errorf("Below stopped before what was above it: %v; at the end: %v", early, below.isOff())
+	}
+}
+
 func TestAFailedStartHoldsNothing(t *testing.T) {
 	e := New()
 	l := e.Lease(e.NextGeneration())

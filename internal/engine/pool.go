@@ -24,6 +24,9 @@ func HoldPool(l *Lease, b config.Block, means func(name string) pool.Means) (Poo
 		running := each[Pool](l.engine)
 		name := poolName(b.Zones[0], running)
 		p := pool.New(b.Hosts, b.Probe, means(name), remembered(running, b.Probe.Kind))
+		if node, ok := advertised(b); ok {
+			p.Advertise(node)
+		}
 		return Pool{Pool: p, Name: name}, p.Run, nil
 	})
 }
@@ -32,10 +35,27 @@ func HoldPool(l *Lease, b config.Block, means func(name string) pool.Means) (Poo
 func poolKey(b config.Block) string {
 	var k strings.Builder
 	fmt.Fprintf(&k, "pool %+v", b.Probe)
+	if node, ok := advertised(b); ok {
+		fmt.Fprintf(&k, " node %+v", node)
+	}
 	for _, h := range b.Hosts {
 		fmt.Fprintf(&k, " %s %d %d %v %s", h.Endpoint(), h.Priority, h.Weight, h.Addresses, h.Key)
 	}
 	return k.String()
+}
+
+// advertised is this machine as an SRV record, if b has it in the answer.
+func advertised(b config.Block) (pool.Record, bool) {
+	if b.Responder == nil || b.Responder.Advertise.Name == "" {
+		return pool.Record{}, false
+	}
+	a := b.Responder.Advertise
+	_, port, err := config.SplitHost(b.Responder.Address)
+	if err != nil {
+		return pool.Record{}, false // Validate has refused it
+	}
+	return pool.Record{Endpoint: fmt.Sprintf("%s:%d", strings.TrimSuffix(a.Name, "."), port), Name: a.Name, Port: port,
+		Priority: a.Priority, Weight: a.Weight}, true
 }
 
 func poolName(zone string, running []Pool) string {

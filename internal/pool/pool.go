@@ -47,10 +47,12 @@ type Pool struct {
 	means   Means
 	wake    chan struct{} // one token: the schedule changed
 
-	snapshot atomic.Pointer[Snapshot]
+	snapshot atomic.Pointer[Snapshot] // of the hosts
+	answer   atomic.Pointer[Snapshot] // of the hosts and the node; the same one without a node
 
 	mu        sync.Mutex // guards what follows, and the order of snapshots
 	hosts     []*host
+	node      *Record // this machine, which serves for the hosts; nil if it does not
 	suspicion suspicion
 	settled   time.Time // when the condition last changed
 	reminded  time.Time // when Settled was last called
@@ -82,8 +84,19 @@ func New(hosts []config.Host, p config.Probe, means Means, remembered map[string
 	return pool
 }
 
-// Snapshot is the present answer. It takes no lock.
+// Snapshot is the hosts as they are to be tried now. It takes no lock.
 func (p *Pool) Snapshot() *Snapshot { return p.snapshot.Load() }
+
+// Answer is what clients are to be told: Snapshot and, if it is advertised, this node among the hosts. It takes no lock.
+func (p *Pool) Answer() *Snapshot { return p.answer.Load() }
+
+// Advertise puts this node, which serves clients for the hosts of the pool, into Answer for as long as a host is alive.
+func (p *Pool) Advertise(node Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.node = &node
+	p.publish(time.Now())
+}
 
 // Hosts is what is known of each host, in the order of the Corefile.
 func (p *Pool) Hosts() []Status {
@@ -172,28 +185,39 @@ func (p *Pool) apply(h *host, e Event, at, now time.Time) {
 	p.publish(now)
 }
 
-// publish builds the snapshot of this moment and, if clients would see a difference, replaces the last one.
+// publish builds the snapshots of this moment and replaces those of which somebody would see a difference.
 func (p *Pool) publish(now time.Time) {
 	p.suspicion = p.suspicion.next(now, p.streaks(), p.window())
+	members, last := p.members(), p.snapshot.Load()
+	p.replace(&p.snapshot, members, now)
+	next := p.snapshot.Load()
+	if p.node == nil || next.Condition == AllDown {
+		p.answer.Store(next)
+	} else {
+		// The node is up as long as we are, and of use as long as a host is.
+		p.replace(&p.answer, append(members, member{record: *p.node, state: Up, held: next.Condition == SelfSuspected}), now)
+	}
+	if last != nil && last.Condition != next.Condition {
+		p.means.Observer.Settled(last.Condition, next.Condition, now.Sub(p.settled))
+		p.settled, p.reminded = now, now
+	}
+}
+
+// replace stores a snapshot of members in to, if it differs from the one there.
+func (p *Pool) replace(to *atomic.Pointer[Snapshot], members []member, now time.Time) {
 	next := &Snapshot{Built: now, Serial: 1, Checked: true}
-	members := p.members()
 	for _, h := range p.hosts {
 		next.Checked = next.Checked && h.asked
 	}
 	next.Records, next.Condition = answer(members)
-	last := p.snapshot.Load()
-	if last != nil {
+	if last := to.Load(); last != nil {
 		if next.sameAnswer(last) {
 			return
 		}
 		next.Serial = last.Serial + 1
 	}
 	next.orders = orderings(next.Records, p.rnd)
-	p.snapshot.Store(next)
-	if last != nil && last.Condition != next.Condition {
-		p.means.Observer.Settled(last.Condition, next.Condition, now.Sub(p.settled))
-		p.settled, p.reminded = now, now
-	}
+	to.Store(next)
 }
 
 // window is how far apart hosts that fail for one reason are noticed: one interval, jitter included.

@@ -618,3 +618,40 @@ func TestASnapshotPerChange(t *testing.T) {
 		}
 	})
 }
+
+// TestAdvertise: this node is in the answer while a host is alive, and never among the hosts.
+func TestAdvertise(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := run(t, w, hosts(2), nil)
+		p.Advertise(Record{Endpoint: "node:1688", Name: "node.example.org.", Port: 1688, Priority: 5})
+		answered := func() string {
+			var all []string
+			for _, r := range p.Answer().Records {
+				all = append(all, fmt.Sprintf("%s/%d", strings.TrimSuffix(r.Endpoint, ":1688"), r.Priority))
+			}
+			return strings.Join(all, " ") + " " + p.Answer().Condition.String()
+		}
+		time.Sleep(5 * time.Second)
+		for _, step := range []struct {
+			do   func()
+			wait time.Duration
+			want string
+		}{
+			{func() {}, 0, "192.0.2.1/0 192.0.2.2/1 node/5 calm"},
+			{func() { w.kill(refused, 1) }, 7 * time.Second, "192.0.2.2/1 node/5 192.0.2.1/6 unsettled"},
+			{func() {}, 30 * time.Second, "192.0.2.2/1 node/5 calm"},
+			{func() { w.kill(refused, 2) }, 30 * time.Second, "192.0.2.1/0 all-down"}, // nobody to serve for
+			{func() { w.revive(1, 2) }, 2 * time.Minute, "192.0.2.1/0 192.0.2.2/1 node/5 calm"},
+			{func() { w.kill(silent, 1, 2) }, 40 * time.Second, "192.0.2.1/0 192.0.2.2/1 node/5 self-suspected"},
+		} {
+			step.do()
+			time.Sleep(step.wait)
+			synctest.Wait()
+			if got := answered(); got != step.want {
+				t.Errorf("Got %q, want %q", got, step.want)
+			}
+		}
+		expect(t, p, "192.0.2.1/0 192.0.2.2/1 self-suspected")
+	})
+}

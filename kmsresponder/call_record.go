@@ -1,0 +1,132 @@
+package kmsresponder
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/kmswire"
+)
+
+// Result is what became of a client's call.
+type Result uint8
+
+const (
+	// ForwardedOK: a host took the request, and its answer went to the client.
+	// Whether the client was activated is not known: one below its threshold is
+	// answered just so.
+	ForwardedOK Result = iota
+
+	ForwardedError // a host answered an error, which went to the client as it came
+	AllDeclined    // every host that answered said that it cannot serve this client
+	NoHost         // no host was believed alive, and none that was asked all the same answered
+	Failed         // hosts were believed alive, and none answered in time
+	Unreadable     // the client's message is none: it was answered by us
+)
+
+var resultWords = [...]string{"forwarded_ok", "forwarded_error", "declined", "no_host", "failed", "unreadable"}
+
+// String returns the word that stands in logs and metrics.
+func (r Result) String() string { return resultWords[r] }
+
+// Results is every result, for those who prepare a row for each.
+func Results() []Result {
+	return []Result{ForwardedOK, ForwardedError, AllDeclined, NoHost, Failed, Unreadable}
+}
+
+// Outcome is what became of asking one host.
+type Outcome uint8
+
+const (
+	Answered   Outcome = iota // it took the request
+	Declined                  // it answered that it cannot serve this client
+	Errored                   // it answered another error
+	Dead                      // it refused or ended the connection
+	Silent                    // it did not answer in time
+	Garbled                   // it answered what is no answer
+	Mismatched                // it answered another client's request
+	Faulted                   // it answered an RPC fault, or refused the bind
+	Unresolved                // no address of it is known
+	Local                     // this machine could not ask
+)
+
+var outcomeWords = [...]string{"answered", "declined", "errored", "dead", "silent", "garbled", "mismatched", "faulted",
+	"unresolved", "local"}
+
+// String returns the word that stands in logs and metrics.
+func (o Outcome) String() string { return outcomeWords[o] }
+
+// Outcomes is every outcome, for those who prepare a row for each.
+func Outcomes() []Outcome {
+	return []Outcome{Answered, Declined, Errored, Dead, Silent, Garbled, Mismatched, Faulted, Unresolved, Local}
+}
+
+// answered reports whether the host said what it thinks of the request.
+func (o Outcome) answered() bool { return o <= Errored }
+
+// Ask is one time that one host was asked.
+type Ask struct {
+	Host    string // its endpoint
+	Outcome Outcome
+	Err     error // why there was no answer; nil if there was one
+	Took    time.Duration
+	Copy    bool // of another host's call, to keep this one warm; no client waits for it
+}
+
+// CallRecord is one call of one client, as it ended.
+type CallRecord struct {
+	At        time.Time // when it began
+	Took      time.Duration
+	From      netip.Addr
+	Version   kmswire.Version // zero if Unreadable
+	Result    Result
+	Host      string // the endpoint whose answer the client got; empty if none answered
+	HRESULT   kmswire.HRESULT
+	Retries   int // stale connections that were replaced, and hosts that were asked again
+	Failovers int // hosts that were given up for another one
+
+	// Request is what the client said of itself, nil but for version 4: all
+	// others are opaque. It must not be changed.
+	Request *kmswire.RequestV4
+	Count   uint32 // of clients, as the host answered it; 0 if it cannot be seen
+}
+
+// String is the line for a log: the fields of event 12290 in their order, as far
+// as they can be seen, then who asked, and how the call went. What the client
+// said is escaped.
+func (r CallRecord) String() string {
+	event := fmt.Sprintf("0x%08X, -, -, -, -, -, -, -, - from %s", uint32(r.HRESULT), r.From)
+	if r.Request != nil {
+		event = requestLine(&fromAddr{r.From}, r.HRESULT, *r.Request)
+	}
+	host, count := r.Host, ""
+	if host == "" {
+		host = "none"
+	}
+	if r.Request != nil && r.Result == ForwardedOK {
+		count = fmt.Sprintf(" count %d", r.Count)
+	}
+	return fmt.Sprintf("%s version %v host %s %s%s in %s, %d retries, %d failovers",
+		event, r.Version, host, r.Result, count, r.Took.Round(10*time.Microsecond), r.Retries, r.Failovers)
+}
+
+// fromAddr is an address without a port, as a net.Addr.
+type fromAddr struct{ netip.Addr }
+
+// Network implements net.Addr.
+func (*fromAddr) Network() string { return "ip" }
+
+// Observer hears what a gateway does. Any number of goroutines call it at once,
+// some of them while a client waits: it must be quick.
+type Observer interface {
+	Called(CallRecord)
+	Asked(Ask)
+	Refused(Refusal, netip.Addr)
+}
+
+// unobserved is the Observer of a gateway that nobody watches.
+type unobserved struct{}
+
+func (unobserved) Called(CallRecord)           {}
+func (unobserved) Asked(Ask)                   {}
+func (unobserved) Refused(Refusal, netip.Addr) {}

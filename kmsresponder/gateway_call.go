@@ -1,0 +1,329 @@
+package kmsresponder
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/dcerpc"
+	"github.com/coredns-kms/coredns-kms/internal/kmswire"
+	"github.com/coredns-kms/coredns-kms/internal/ledger"
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+)
+
+const (
+	// rounds is how often all hosts are asked in one call, while no answer comes.
+	rounds = 4
+
+	// again is how long after all hosts have failed they are asked once more:
+	// time for one that is just being restarted. It doubles each time.
+	again = 50 * time.Millisecond
+)
+
+// gatewayCall is one call of one client on its way.
+type gatewayCall struct {
+	gateway  *Gateway
+	settings *settings
+	ctx      context.Context
+	message  []byte
+	client   ledger.Client
+	deadline time.Time
+	record   CallRecord
+
+	believed bool             // a host that was asked was believed alive
+	again    bool             // all hosts have been asked once
+	done     map[string]bool  // by endpoint, hosts not to be asked again; nil while there is none
+	declined *kmswire.HRESULT // what the first host said that declined
+}
+
+// target is a host to be asked.
+type target struct {
+	endpoint  string
+	addresses []netip.Addr
+	port      uint16
+	down      bool // it is believed to be
+}
+
+// answer has one call of c answered by a host.
+func (g *Gateway) answer(ctx context.Context, c *guestConn, message []byte) ([]byte, kmswire.HRESULT, dcerpc.Status) {
+	s, now := g.settings.Load(), time.Now()
+	if !g.admission.request(c.guest, now, s.Limits) {
+		s.Observer.Refused(RefusedRate, c.from)
+		return nil, 0, dcerpc.StatusServerTooBusy
+	}
+	call := gatewayCall{
+		gateway: g, settings: s, ctx: ctx, message: message, client: ledger.ByAddress(c.from), deadline: now.Add(s.Budget),
+		record: CallRecord{At: now, From: c.from},
+	}
+	if !call.read() {
+		call.record.Result, call.record.HRESULT = Unreadable, kmswire.InvalidData
+		call.end(nil)
+		return nil, kmswire.InvalidData, 0
+	}
+	response := call.forward()
+	call.end(response)
+	if r := call.record.Result; r == NoHost || r == Failed {
+		return nil, 0, dcerpc.StatusServerTooBusy
+	}
+	return response, call.record.HRESULT, 0
+}
+
+// read reads what is in the clear, and reports whether the message can be one. A
+// version that is not known yet can: what it means is for the hosts to know.
+func (c *gatewayCall) read() bool {
+	v, err := kmswire.ParseVersion(c.message)
+	if err != nil {
+		return false
+	}
+	c.record.Version = v
+	if v != kmswire.V4 {
+		return true
+	}
+	q, err := kmswire.ParseRequestV4(c.message)
+	if err != nil {
+		return false
+	}
+	c.record.Request = &q
+	if q.CMID != (kmswire.GUID{}) {
+		c.client = ledger.ByCMID(q.CMID)
+	}
+	return true
+}
+
+// forward asks one host after the other until one answers. It returns the answer
+// and leaves the rest in the record.
+//
+// After the hosts that are offered come those believed down: they are asked
+// because the belief is seconds old, and some client's call would be lost for
+// it. And then all again, as one may have come while the other went.
+func (c *gatewayCall) forward() []byte {
+	for stage := range 2 * rounds {
+		if stage > 0 && stage%2 == 0 {
+			if !c.pause(again << (stage/2 - 1)) {
+				break
+			}
+			c.again = true
+		}
+		snapshot := c.settings.Pool.Snapshot()
+		targets := c.offered
+		if stage%2 == 1 {
+			targets = c.down
+		}
+		for _, t := range targets(snapshot) {
+			if response, ok := c.ask(t, c.share(t), snapshot); ok {
+				return response
+			}
+			if c.deadline.Before(time.Now()) {
+				return c.fail()
+			}
+		}
+	}
+	return c.fail()
+}
+
+// fail settles the result of a call that no host took.
+func (c *gatewayCall) fail() []byte {
+	switch {
+	case c.declined != nil:
+		c.record.Result, c.record.HRESULT = AllDeclined, *c.declined
+	case c.believed:
+		c.record.Result = Failed
+	default:
+		c.record.Result = NoHost
+	}
+	return nil
+}
+
+// pause waits before another round, and reports whether there is to be one.
+func (c *gatewayCall) pause(d time.Duration) bool {
+	if len(c.done) == c.settings.hosts {
+		return false // they have all said what they had to say
+	}
+	if time.Until(c.deadline) <= d {
+		return false
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c.ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// offered is the hosts of s in the order in which to ask them for this call.
+func (c *gatewayCall) offered(s *pool.Snapshot) []target {
+	choice := choice{policy: c.settings.Policy}
+	if len(s.Records) > 1 {
+		choice.ranks = c.ranks(s)
+		if choice.policy == config.Spread {
+			choice.draw = rand.Uint32()
+		} else {
+			choice.client, choice.homes = identity(c.client), c.settings.homes(s)
+		}
+	}
+	var room [8]uint16
+	order := choice.order(room[:0], s)
+	targets := make([]target, 0, len(order))
+	for _, i := range order {
+		r := &s.Records[i]
+		if !c.done[r.Endpoint] {
+			targets = append(targets, target{r.Endpoint, r.Addresses, r.Port, s.Condition == pool.AllDown})
+		}
+	}
+	return targets
+}
+
+// ranks is which of the hosts of s are to be asked after others, nil if none is.
+func (c *gatewayCall) ranks(s *pool.Snapshot) []uint8 {
+	var ranks []uint8
+	for i := range s.Records {
+		if rank := c.rank(s.Records[i].Endpoint); rank != rankAble {
+			if ranks == nil {
+				ranks = make([]uint8, len(s.Records))
+			}
+			ranks[i] = rank
+		}
+	}
+	return ranks
+}
+
+func (c *gatewayCall) rank(endpoint string) uint8 {
+	g := c.gateway
+	if !c.settings.covers(endpoint, c.record.Request) || g.memory.has(c.refusal(endpoint), c.record.At) {
+		return rankUnable
+	}
+	if u := g.upstreams.find(endpoint); u != nil && u.wasSilent(c.record.At) {
+		return rankSilent
+	}
+	return rankAble
+}
+
+func (c *gatewayCall) refusal(endpoint string) refused {
+	return refused{c.client, c.record.Version, endpoint}
+}
+
+// down is the hosts that are believed down and that s leaves out. Those that a
+// person took out are not among them.
+func (c *gatewayCall) down(s *pool.Snapshot) []target {
+	var targets []target
+	for _, h := range c.settings.Pool.Hosts() {
+		endpoint := h.Endpoint()
+		offered := slices.ContainsFunc(s.Records, func(r pool.Record) bool { return r.Endpoint == endpoint })
+		if h.State != pool.Drained && !offered && !c.done[endpoint] {
+			targets = append(targets, target{endpoint, h.Addresses, h.Port, true})
+		}
+	}
+	return targets
+}
+
+// share is until when t may take. A host that does not answer at all must leave
+// time for the others: it gets three tenths of the budget at most, one that is
+// believed down a tenth, and none more than half of what is left. The only host
+// of a pool may take all of it.
+func (c *gatewayCall) share(t target) time.Time {
+	now, part := time.Now(), c.settings.Budget*3/10
+	switch {
+	case c.settings.hosts == 1:
+		return c.deadline
+	case t.down:
+		part = c.settings.Budget / 10
+	}
+	return now.Add(min(part, c.deadline.Sub(now)/2))
+}
+
+// ask asks t, and reports whether its answer ends the call.
+func (c *gatewayCall) ask(t target, until time.Time, s *pool.Snapshot) (response []byte, ends bool) {
+	c.believed = c.believed || !t.down
+	began := time.Now()
+	a := c.gateway.request(t, c.message, c.record.Request, until)
+	c.record.Retries += a.retries
+	if c.again {
+		c.record.Retries++
+	}
+	c.settings.Observer.Asked(Ask{Host: t.endpoint, Outcome: a.outcome, Err: a.err, Took: time.Since(began)})
+	c.inform(t, a.outcome, s)
+	switch a.outcome {
+	case Answered, Errored:
+		c.record.Result = ForwardedOK
+		if a.outcome == Errored {
+			c.record.Result = ForwardedError
+		}
+		c.record.Host, c.record.HRESULT, c.record.Count = t.endpoint, a.hr, a.count
+		c.gateway.memory.forget(c.refusal(t.endpoint))
+		return a.response, true
+	case Declined:
+		if c.declined == nil {
+			c.declined, c.record.Host = &a.hr, t.endpoint
+		}
+		c.gateway.memory.add(c.refusal(t.endpoint), c.record.At)
+		c.exclude(t.endpoint)
+	case Silent:
+		// It would cost the second round what it cost the first.
+		c.exclude(t.endpoint)
+	}
+	c.record.Failovers++
+	return nil, false
+}
+
+func (c *gatewayCall) exclude(endpoint string) {
+	if c.done == nil {
+		c.done = make(map[string]bool)
+	}
+	c.done[endpoint] = true
+}
+
+// inform tells the pool how asking t went. While all that is offered is known to
+// be up, another success is no news.
+func (c *gatewayCall) inform(t target, o Outcome, s *pool.Snapshot) {
+	switch {
+	case o == Answered || o == Errored:
+		if t.down || s.Condition != pool.Calm || !s.Checked {
+			c.settings.Pool.Served(t.endpoint)
+		}
+	case o == Declined || o == Local || o == Unresolved:
+		// Alive, but of no use here; and nothing that a host could be blamed for.
+	default:
+		c.settings.Pool.Failed(t.endpoint)
+	}
+}
+
+// end records the call, and has it copied to hosts that are to be kept warm.
+func (c *gatewayCall) end(response []byte) {
+	r := &c.record
+	r.Took = time.Since(r.At)
+	c.settings.Observer.Called(*r)
+	if c.settings.Ledger == nil || r.Result == Unreadable {
+		return
+	}
+	entry := ledger.Call{
+		At: r.At, Client: c.client, From: r.From, Host: r.Host, Counted: r.Result == ForwardedOK,
+		Version: versionWord(r.Version), Result: r.Result.String(),
+	}
+	if r.Request != nil {
+		entry.Machine = r.Request.MachineName
+	}
+	c.settings.Ledger.Record(entry)
+	if c.settings.Warm > 0 && r.Result == ForwardedOK {
+		c.gateway.copyCall(copyJob{entry, r.Version, r.Request, bytes.Clone(c.message)})
+	}
+}
+
+// versionWord is v.String() without the work, for versions that exist.
+func versionWord(v kmswire.Version) string {
+	switch v {
+	case kmswire.V4:
+		return "4.0"
+	case kmswire.V5:
+		return "5.0"
+	case kmswire.V6:
+		return "6.0"
+	}
+	return fmt.Sprint(v)
+}

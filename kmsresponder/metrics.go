@@ -1,0 +1,172 @@
+package kmsresponder
+
+import (
+	"net/netip"
+	"sync"
+
+	"github.com/coredns-kms/coredns-kms/internal/kmswire"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// The names that CoreDNS gives to a plugin's metrics, without CoreDNS.
+const (
+	metricsNamespace = "coredns"
+	metricsSubsystem = "kms"
+)
+
+// Label values are bounded: words of ours, hosts of the Corefile, the versions
+// and outcomes there are and "other" for all else. Nothing of a client's becomes
+// one.
+var (
+	callsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "calls_total",
+		Help: "Counter of calls of clients, by protocol version and by what became of them. forwarded_ok is an answer of a host, not an activation.",
+	}, []string{"pool", "version", "result"})
+	callHresultsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "call_hresults_total",
+		Help: "Counter of errors that clients were answered, by HRESULT.",
+	}, []string{"pool", "hresult"})
+	callDuration = promauto.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "call_duration_seconds",
+		Buckets:                     prometheus.ExponentialBuckets(0.00025, 2, 16), // to 8.192, CoreDNS's plugin.TimeBuckets
+		NativeHistogramBucketFactor: 1.05,
+		Help:                        "Histogram of the time that calls took, from the request to the answer, every host asked in it.",
+	}, []string{"pool"})
+	callRetriesTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "call_retries_total",
+		Help: "Counter of stale connections that were replaced and of hosts that were asked again within one call.",
+	}, []string{"pool"})
+	callFailoversTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "call_failovers_total",
+		Help: "Counter of hosts that were given up for another one within one call.",
+	}, []string{"pool"})
+	hostRequestsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "host_requests_total",
+		Help: "Counter of requests to KMS hosts, by outcome; kind is call, or copy for those that keep a host warm.",
+	}, []string{"pool", "host", "kind", "outcome"})
+	refusedTotal = promauto.NewCounterVec(prometheus.CounterOpts{
+		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "responder_refused_total",
+		Help: "Counter of clients turned away by the responder before any host was asked, by reason.",
+	}, []string{"pool", "reason"})
+	connectionsDesc = prometheus.NewDesc(prometheus.BuildFQName(metricsNamespace, metricsSubsystem, "responder_connections"),
+		"Gauge of clients' connections to the responder.", []string{"pool"}, nil)
+)
+
+// Metrics is an Observer that counts. It finds its counters once: to look one up
+// takes a lock, and every call needs several.
+type Metrics struct {
+	pool      string
+	calls     [versionWords][]prometheus.Counter // by Result
+	duration  prometheus.Observer
+	retries   prometheus.Counter
+	failovers prometheus.Counter
+	refused   []prometheus.Counter
+	hosts     sync.Map // of *hostCounters by endpoint
+}
+
+type hostCounters struct {
+	calls, copies []prometheus.Counter // by Outcome
+}
+
+// versionWords is how many values the label version has: 4, 5, 6 and other.
+const versionWords = 4
+
+// NewMetrics returns an observer for the gateway in front of the pool of this
+// name. Two of the same name count together.
+func NewMetrics(pool string) *Metrics {
+	m := &Metrics{
+		pool:      pool,
+		duration:  callDuration.WithLabelValues(pool),
+		retries:   callRetriesTotal.WithLabelValues(pool),
+		failovers: callFailoversTotal.WithLabelValues(pool),
+	}
+	for i, version := range [versionWords]string{"4", "5", "6", "other"} {
+		for _, r := range Results() {
+			m.calls[i] = append(m.calls[i], callsTotal.WithLabelValues(pool, version, r.String()))
+		}
+	}
+	for _, r := range Refusals() {
+		m.refused = append(m.refused, refusedTotal.WithLabelValues(pool, r.String()))
+	}
+	return m
+}
+
+// Called implements Observer.
+func (m *Metrics) Called(r CallRecord) {
+	m.calls[versionIndex(r.Version)][r.Result].Inc()
+	m.duration.Observe(r.Took.Seconds())
+	if r.Retries > 0 {
+		m.retries.Add(float64(r.Retries))
+	}
+	if r.Failovers > 0 {
+		m.failovers.Add(float64(r.Failovers))
+	}
+	if r.HRESULT != kmswire.OK {
+		callHresultsTotal.WithLabelValues(m.pool, hresultWord(r.HRESULT)).Inc()
+	}
+}
+
+// Asked implements Observer.
+func (m *Metrics) Asked(a Ask) {
+	found, ok := m.hosts.Load(a.Host)
+	if !ok {
+		found, _ = m.hosts.LoadOrStore(a.Host, m.newHost(a.Host))
+	}
+	if h := found.(*hostCounters); a.Copy {
+		h.copies[a.Outcome].Inc()
+	} else {
+		h.calls[a.Outcome].Inc()
+	}
+}
+
+func (m *Metrics) newHost(endpoint string) *hostCounters {
+	h := new(hostCounters)
+	for _, o := range Outcomes() {
+		h.calls = append(h.calls, hostRequestsTotal.WithLabelValues(m.pool, endpoint, "call", o.String()))
+		h.copies = append(h.copies, hostRequestsTotal.WithLabelValues(m.pool, endpoint, "copy", o.String()))
+	}
+	return h
+}
+
+// Refused implements Observer.
+func (m *Metrics) Refused(r Refusal, _ netip.Addr) { m.refused[r].Inc() }
+
+func versionIndex(v kmswire.Version) int {
+	if v.Known() {
+		return int(v.Major) - 4
+	}
+	return versionWords - 1
+}
+
+// hresultWord is the code of an error that is known here, else its kind.
+func hresultWord(hr kmswire.HRESULT) string {
+	switch hr {
+	case kmswire.InvalidData:
+		return "8007000D"
+	case kmswire.HostUnusable:
+		return "C004F042"
+	case kmswire.NotActivated:
+		return "C004F041"
+	case kmswire.NotEnabled:
+		return "C004F039"
+	case kmswire.ClockSkew:
+		return "C004F06C"
+	}
+	return "other"
+}
+
+// GatewayCollector reports the gauges of whatever gateways run when it is asked,
+// so that nothing of an old configuration lingers. The key is the pool's name.
+type GatewayCollector struct{ Gateways func() map[string]*Gateway }
+
+// Describe implements prometheus.Collector.
+func (GatewayCollector) Describe(ch chan<- *prometheus.Desc) { ch <- connectionsDesc }
+
+// Collect implements prometheus.Collector.
+func (c GatewayCollector) Collect(ch chan<- prometheus.Metric) {
+	for pool, g := range c.Gateways() {
+		ch <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64(g.Connections()), pool)
+	}
+}

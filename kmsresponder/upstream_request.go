@@ -1,0 +1,129 @@
+package kmsresponder
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/kmswire"
+)
+
+// hostAnswer is what came of asking one host.
+type hostAnswer struct {
+	outcome  Outcome
+	err      error // nil if the host answered
+	response []byte
+	hr       kmswire.HRESULT
+	count    uint32 // of clients, where it can be seen
+	retries  int
+}
+
+var (
+	errMismatch   = errors.New("answer to another request")
+	errNoAddress  = errors.New("no address of the host is known")
+	errNoResponse = errors.New("success without a message")
+
+	errErrorMessage = errors.New("error with a message")
+)
+
+// request asks t once, until the time given. q is the request of message if that
+// can be seen, else nil.
+//
+// A parked connection may have been closed by the host since, and nobody is to
+// blame for that: whatever goes wrong on one, short of silence or an answer, is
+// tried once more on a new one, which decides. To ask a host twice does no
+// harm: it counts a client once.
+func (g *Gateway) request(t target, message []byte, q *kmswire.RequestV4, until time.Time) hostAnswer {
+	if len(t.addresses) == 0 {
+		return hostAnswer{outcome: Unresolved, err: errNoAddress}
+	}
+	u, retries := g.upstreams.get(t.endpoint), 0
+	if c := u.take(t.addresses, time.Now()); c != nil {
+		a := u.use(c, message, q, until)
+		if a.outcome != Dead && a.outcome != Garbled {
+			return a
+		}
+		// The others are as old, or older.
+		u.expire(c.parked)
+		retries = 1
+	}
+	c, err := u.dial(t.addresses, t.port, until)
+	if err != nil {
+		a := hostAnswer{outcome: classify(err), err: err, retries: retries}
+		u.note(a.outcome)
+		return a
+	}
+	a := u.use(c, message, q, until)
+	a.retries = retries
+	return a
+}
+
+// use has message answered on c, which it parks or closes.
+func (u *upstream) use(c *upstreamConn, message []byte, q *kmswire.RequestV4, until time.Time) hostAnswer {
+	response, hr, err := c.exchange(message, until)
+	if err != nil {
+		c.conn.Close()
+		a := hostAnswer{outcome: classify(err), err: err}
+		u.note(a.outcome)
+		return a
+	}
+	a := hostAnswer{response: bytes.Clone(response), hr: hr}
+	if a.judge(message, q); a.outcome.answered() {
+		u.park(c, time.Now())
+	} else {
+		c.conn.Close()
+	}
+	u.note(a.outcome)
+	return a
+}
+
+// note remembers whether the host keeps calls waiting in vain.
+func (u *upstream) note(o Outcome) {
+	if o == Silent {
+		u.silent.Store(time.Now().UnixNano())
+	} else if o.answered() && u.silent.Load() != 0 {
+		u.silent.Store(0)
+	}
+}
+
+// judge decides what the host's answer comes to. It must be of the version that
+// was asked, and where the client and its time can be seen, theirs: a success
+// that belongs to somebody else must not reach the client.
+func (a *hostAnswer) judge(message []byte, q *kmswire.RequestV4) {
+	switch {
+	case a.hr != kmswire.OK && len(a.response) > 0:
+		a.outcome, a.err = Garbled, errErrorMessage // an error has no message: these octets were damaged
+		return
+	case declined(a.hr):
+		a.outcome = Declined
+		return
+	case a.hr != kmswire.OK:
+		a.outcome = Errored
+		return
+	case len(a.response) == 0:
+		a.outcome, a.err = Garbled, errNoResponse
+		return
+	}
+	asked, _ := kmswire.ParseVersion(message)
+	answered, err := kmswire.ParseVersion(a.response)
+	switch {
+	case err != nil:
+		a.outcome, a.err = Garbled, err
+		return
+	case asked != answered:
+		a.outcome, a.err = Mismatched, errMismatch
+		return
+	case q == nil:
+		a.outcome = Answered
+		return
+	}
+	r, err := kmswire.ParseResponseV4(a.response)
+	switch {
+	case err != nil:
+		a.outcome, a.err = Garbled, err
+	case r.CMID != q.CMID || r.ClientTime != q.ClientTime:
+		a.outcome, a.err = Mismatched, errMismatch
+	default:
+		a.outcome, a.count = Answered, r.Count
+	}
+}

@@ -1,0 +1,120 @@
+package kms
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+
+	clog "github.com/coredns/coredns/plugin/pkg/log"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/engine"
+	"github.com/coredns-kms/coredns-kms/internal/ledger"
+	"github.com/coredns-kms/coredns-kms/kmsresponder"
+	dnsface "github.com/coredns-kms/coredns-kms/plugin"
+)
+
+var log = clog.NewWithPlugin(dnsface.Name)
+
+// responder is a gateway that runs. Its socket and its clients' connections outlive a reload; what it does with them is what
+// the newest configuration says.
+type responder struct {
+	*kmsresponder.Gateway
+	order atomic.Pointer[order]
+}
+
+// order is what a configuration has a responder do.
+type order struct {
+	generation engine.Generation
+	pool       string
+	gateway    kmsresponder.GatewayConfig
+}
+
+func (r *responder) follow(o *order) {
+	r.Configure(o.gateway)
+	r.order.Store(o)
+}
+
+// gateways is every responder that runs, by the name of its pool.
+func gateways() map[string]*kmsresponder.Gateway {
+	all := make(map[string]*kmsresponder.Gateway)
+	for _, r := range engine.Each[*responder](running) {
+		all[r.order.Load().pool] = r.Gateway
+	}
+	return all
+}
+
+// respond keeps the responder of c listening in front of p. The ledger that it writes is one for the process.
+func (l *life) respond(c config.Responder, p engine.Pool) error {
+	book, err := engine.Hold(l.lease, "ledger", func() (*ledger.Ledger, func(context.Context), error) {
+		book := ledger.New(0)
+		return book, book.Run, nil
+	})
+	if err != nil {
+		return err
+	}
+	o := &order{generation: l.generation, pool: p.Name, gateway: gatewayConfig(c, p, book)}
+	fresh := false
+	r, err := engine.Hold(l.lease, "responder "+c.Address, func() (*responder, func(context.Context), error) {
+		ln, err := kmsresponder.ListenGateway(context.Background(), c.Address)
+		if err != nil {
+			return nil, nil, fmt.Errorf("responder %s: %w", c.Address, err)
+		}
+		fresh = true
+		r := &responder{Gateway: kmsresponder.NewGateway(o.gateway)}
+		r.order.Store(o)
+		return r, func(ctx context.Context) {
+			if err := r.Serve(ctx, ln); err != nil {
+				log.Errorf("responder %s: %v", c.Address, err)
+			}
+		}, nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case !fresh && r.order.Load().generation == l.generation:
+		return fmt.Errorf("responder %s stands in two kms blocks: give each an address of its own", c.Address)
+	}
+	r.follow(o)
+	l.again = append(l.again, func() { r.follow(o) })
+	return nil
+}
+
+// gatewayConfig is c as the gateway takes it.
+func gatewayConfig(c config.Responder, p engine.Pool, book *ledger.Ledger) kmsresponder.GatewayConfig {
+	return kmsresponder.GatewayConfig{
+		Pool:     p.Pool,
+		Group:    kmsresponder.ProductGroup,
+		Policy:   c.Policy,
+		Warm:     c.Warm,
+		Ledger:   book,
+		Observer: callLog{kmsresponder.NewMetrics(p.Name), p.Name},
+		Allow:    c.Allow,
+		Limits:   kmsresponder.Limits{Connections: c.Connections, Client: c.PerClient, Rate: c.Rate},
+		Budget:   c.Budget,
+	}
+}
+
+// callLog counts what a gateway does and logs one line for each call.
+type callLog struct {
+	*kmsresponder.Metrics
+	pool string
+}
+
+// Called implements kmsresponder.Observer.
+func (o callLog) Called(r kmsresponder.CallRecord) {
+	o.Metrics.Called(r)
+	if r.Result == kmsresponder.ForwardedOK {
+		log.Infof("pool %s: call: %s", o.pool, r)
+	} else {
+		log.Warningf("pool %s: call: %s", o.pool, r)
+	}
+}
+
+// Refused implements kmsresponder.Observer. Whoever is refused may ask as often as they like, so that is counted and not
+// logged.
+func (o callLog) Refused(why kmsresponder.Refusal, from netip.Addr) {
+	o.Metrics.Refused(why, from)
+	log.Debugf("pool %s: %s refused: %s", o.pool, from, why)
+}

@@ -32,7 +32,7 @@ func init() {
 	prometheus.MustRegister(dnsface.Collector{Pools: pools}, kmsresponder.GatewayCollector{Gateways: gateways})
 }
 
-func pools() []engine.Pool { return engine.Each[engine.Pool](running) }
+func pools() []engine.Pool { return engine.Pools(running) }
 
 // setup reads the kms blocks of one server block and hangs their lives on CoreDNS's. It starts nothing: CoreDNS drops a
 // configuration that fails without telling its plugins.
@@ -64,25 +64,50 @@ func setup(c *caddy.Controller) error {
 	return nil
 }
 
-// allChecked is whether each pool of the process finished its first round of probes.
+// allChecked is whether each pool of the process finished its first round of probes. Without a pool, as before the start and
+// after the end, it is not.
 func allChecked() bool {
-	for _, p := range pools() {
+	all := pools()
+	for _, p := range all {
 		if !p.Snapshot().Checked {
 			return false
 		}
 	}
-	return true
+	return len(all) > 0
 }
 
-// generation is the same for all kms blocks of one Corefile: CoreDNS gives each load an instance with a storage of its own.
+// generationKey is where an instance of CoreDNS, which is one load of a Corefile, keeps its generation.
+type generationKey struct{}
+
+// generation is the same for all kms blocks of one Corefile.
 func generation(c *caddy.Controller) engine.Generation {
-	type key struct{}
-	if g, ok := c.Get(key{}).(engine.Generation); ok {
+	if g, ok := c.Get(generationKey{}).(engine.Generation); ok {
 		return g
 	}
 	g := running.NextGeneration()
-	c.Set(key{}, g)
+	c.Set(generationKey{}, g)
 	return g
+}
+
+// alive is the generations of the instances that CoreDNS has: those that serve, and one that is about to. It takes a failed
+// one off its list, and one that is replaced before it tells the plugins.
+func alive() map[engine.Generation]bool {
+	all := make(map[engine.Generation]bool)
+	for _, i := range caddy.Instances() {
+		i.StorageMu.RLock()
+		if g, ok := i.Storage[generationKey{}].(engine.Generation); ok {
+			all[g] = true
+		}
+		i.StorageMu.RUnlock()
+	}
+	return all
+}
+
+// sweep drops what discarded configurations hold. CoreDNS does not tell them; it tells the old configuration, but that may
+// have no kms block, and then the next start is the first to notice.
+func sweep() {
+	all := alive()
+	running.Sweep(func(g engine.Generation) bool { return all[g] })
 }
 
 // life follows the kms blocks of one server block through CoreDNS's callbacks, whose order is in docs/design.md.
@@ -98,7 +123,16 @@ type life struct {
 
 // start takes what the blocks need: pools and rehearsal hosts. Whatever can fail, fails here.
 func (l *life) start() error {
+	sweep()
 	l.lease = running.Lease(l.generation)
+	if err := l.take(); err != nil {
+		l.lease.Release()
+		return err
+	}
+	return nil
+}
+
+func (l *life) take() error {
 	for _, s := range l.sites {
 		p, err := engine.HoldPool(l.lease, s.Block, means(s.Block.Probe))
 		if err != nil {
@@ -124,13 +158,19 @@ func (l *life) restart() error {
 	return nil
 }
 
-// restartFailed takes back what the configuration that failed had changed, and drops what it had taken.
+// restartFailed takes back what the configuration that failed had changed, and drops what it had taken. CoreDNS calls it too
+// when a reload succeeded and some plugin's shutdown then failed: the new configuration serves, and nothing is to be undone.
 func (l *life) restartFailed() error {
 	l.restarting = false
+	for g := range alive() {
+		if g > l.before {
+			return nil
+		}
+	}
 	for _, f := range l.again {
 		f()
 	}
-	running.ReleaseAfter(l.before)
+	sweep()
 	return nil
 }
 

@@ -128,11 +128,11 @@ func probeHost(ctx context.Context, prober probe.Prober, host string) probe.Resu
 	}
 	within, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	addresses, err := probe.NewResolver().Resolve(within, name)
+	addresses, err := probe.NewResolver().Lookup(within, name)
 	if err != nil {
 		return probe.Result{Outcome: probe.Unresolved, Err: err, Start: start, RTT: time.Since(start)}
 	}
-	return prober.Probe(ctx, addresses, port)
+	return prober.Probe(ctx, addresses[:min(len(addresses), config.MaxAddresses)], port)
 }
 
 // verdict weighs all results into one status.

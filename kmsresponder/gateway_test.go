@@ -98,8 +98,10 @@ func hostAt(addr string, priority uint16) config.Host {
 // silentPool observes nothing.
 type silentPool struct{}
 
-func (silentPool) Probed(string, probe.Result)                           {}
-func (silentPool) Changed(pool.Transition)                               {}
+func (silentPool) Probed(string, probe.Result) {}
+func (silentPool) Changed(pool.Transition)     {}
+func (silentPool) Resolved(string, error)      {}
+
 func (silentPool) Settled(pool.Condition, pool.Condition, time.Duration) {}
 
 // poolOf is a pool of hosts that nobody probes: all of them are offered, until

@@ -35,6 +35,15 @@ func (o Observer) Changed(t pool.Transition) {
 	}
 }
 
+// Resolved implements pool.Observer.
+func (o Observer) Resolved(endpoint string, err error) {
+	if err != nil {
+		log.Warningf("pool %s: the name of %s does not resolve, what was last known of it stays: %v", o.Pool, endpoint, err)
+	} else {
+		log.Infof("pool %s: the name of %s resolves again", o.Pool, endpoint)
+	}
+}
+
 // Settled implements pool.Observer. A pool with a suspect says nothing: the host did.
 func (o Observer) Settled(from, c pool.Condition, after time.Duration) {
 	after = after.Round(time.Second)
@@ -47,6 +56,8 @@ func (o Observer) Settled(from, c pool.Condition, after time.Duration) {
 		log.Errorf("pool %s: every KMS host still fails, for %s now; the last good answer is kept", o.Pool, after)
 	case c == pool.SelfSuspected:
 		log.Errorf("pool %s: every KMS host failed within one interval: suspecting this machine's own network, the last good answer is kept", o.Pool)
+	case from == pool.SelfSuspected && c == pool.Unsettled:
+		log.Infof("pool %s: no longer suspecting this machine, after %s", o.Pool, after)
 	case from == pool.AllDown || from == pool.SelfSuspected:
 		log.Infof("pool %s: a KMS host is back after %s", o.Pool, after)
 	}

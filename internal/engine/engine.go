@@ -117,13 +117,13 @@ func (l *Lease) Release() {
 	stop(stopped)
 }
 
-// ReleaseAfter releases every lease of a generation after g: those of a configuration that CoreDNS discarded. It tells its
-// plugins nothing, so the old configuration has to clean up after the new one.
-func (e *Engine) ReleaseAfter(g Generation) {
+// Sweep releases every lease of a generation that is not live: those of a configuration that CoreDNS discarded. It tells the
+// plugins of that one nothing, so somebody else has to clean up.
+func (e *Engine) Sweep(live func(Generation) bool) {
 	e.mu.Lock()
 	var stopped []*thing
 	for l := range e.leases {
-		if l.generation > g {
+		if !live(l.generation) {
 			stopped = append(stopped, e.release(l)...)
 		}
 	}

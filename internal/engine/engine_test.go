@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,12 +69,11 @@ func TestAFailedReloadLeavesNothing(t *testing.T) {
 	e := New()
 	old := e.Lease(e.NextGeneration())
 	shared, kept := hold(t, old, "shared"), hold(t, old, "kept")
-	before := e.Latest() // OnRestart
 	g := e.NextGeneration()
 	first, second := e.Lease(g), e.Lease(g)
 	hold(t, first, "shared")
 	lost := hold(t, second, "lost")
-	e.ReleaseAfter(before) // OnRestartFailed
+	e.Sweep(func(other Generation) bool { return other != g }) // OnRestartFailed
 	if !lost.isOff() || shared.isOff() || kept.isOff() {
 		t.Errorf("After a failed reload: new thing off %v, shared off %v, old off %v", lost.isOff(), shared.isOff(), kept.isOff())
 	}
@@ -129,6 +130,8 @@ func (quiet) Probed(string, probe.Result) {}
 
 func (quiet) Changed(pool.Transition) {}
 
+func (quiet) Resolved(string, error) {}
+
 func (quiet) Settled(from, c pool.Condition, _ time.Duration) {}
 
 func still(string) pool.Means {
@@ -177,13 +180,24 @@ func TestPoolsAreSharedByWhatTheyProbe(t *testing.T) {
 	if a.Name != "example.org" || other.Name != "example.org#2" {
 		t.Errorf("Names %q and %q: want each its own", a.Name, other.Name)
 	}
+	// A reload that changes both keeps the names, though the pools of before still run.
+	next := e.Lease(e.NextGeneration())
+	defer next.Release()
+	for _, want := range []string{"example.org", "example.org#2"} {
+		if p := holdPool(t, next, block("example.org.", "new.example.org.", strings.ReplaceAll(want, "#", "x")+".")); p.Name != want {
+			t.Errorf("After a reload: %q, want %q", p.Name, want)
+		}
+	}
+	if names := fmt.Sprintf("%d %s %s", len(Pools(e)), Pools(e)[0].Name, Pools(e)[1].Name); names != "2 example.org example.org#2" {
+		t.Errorf("While both run, Pools has %s: want those of the newest configuration, each name once", names)
+	}
 	slow := block("example.org.", "kms1.example.org.", "kms2.example.org.")
 	slow.Probe.Rise = 5
 	if p := holdPool(t, l, slow); p.Pool == a.Pool {
 		t.Error("Other thresholds share a pool")
 	}
-	if n := len(Each[Pool](e)); n != 3 {
-		t.Errorf("%d pools run, want 3", n)
+	if n := len(Each[Pool](e)); n != 5 {
+		t.Errorf("%d pools run, want 5", n)
 	}
 }
 

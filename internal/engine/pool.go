@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
@@ -10,7 +11,7 @@ import (
 )
 
 // Pool is a running pool under the name that metrics and logs call it by: the first zone of the block that started it, with
-// a number behind it where that is taken.
+// a number behind it where another block of the same configuration has that name.
 type Pool struct {
 	*pool.Pool
 	Name string
@@ -22,7 +23,7 @@ type Pool struct {
 func HoldPool(l *Lease, b config.Block, means func(name string) pool.Means) (Pool, error) {
 	return Hold(l, poolKey(b), func() (Pool, func(context.Context), error) {
 		running := each[Pool](l.engine)
-		name := poolName(b.Zones[0], running)
+		name := poolName(b.Zones[0], l.engine.namesOf(l.generation))
 		p := pool.New(b.Hosts, b.Probe, means(name), remembered(running, b.Probe.Kind))
 		if node, ok := advertised(b); ok {
 			p.Advertise(node)
@@ -58,20 +59,63 @@ func advertised(b config.Block) (pool.Record, bool) {
 		Priority: a.Priority, Weight: a.Weight}, true
 }
 
-func poolName(zone string, running []Pool) string {
+// namesOf is the names of the pools that a generation holds so far. Those of older ones are free to be taken over: a pool
+// that a reload replaces keeps its name in metrics.
+func (e *Engine) namesOf(g Generation) map[string]bool {
+	taken := make(map[string]bool)
+	for l := range e.leases {
+		if l.generation != g {
+			continue
+		}
+		for _, key := range l.keys {
+			if p, ok := e.things[key].value.(Pool); ok {
+				taken[p.Name] = true
+			}
+		}
+	}
+	return taken
+}
+
+func poolName(zone string, taken map[string]bool) string {
 	base := strings.TrimSuffix(zone, ".")
 	if base == "" {
 		base = "."
-	}
-	taken := make(map[string]bool)
-	for _, p := range running {
-		taken[p.Name] = true
 	}
 	name := base
 	for n := 2; taken[name]; n++ {
 		name = fmt.Sprintf("%s#%d", base, n)
 	}
 	return name
+}
+
+// Pools is the pools of the newest configuration that holds any, in the order of their names, no name twice: what a reload
+// is about to stop is left out.
+func Pools(e *Engine) []Pool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	newest := make(map[string]Pool)
+	generation := make(map[string]Generation)
+	var latest Generation
+	for l := range e.leases {
+		for _, key := range l.keys {
+			p, ok := e.things[key].value.(Pool)
+			if !ok {
+				continue
+			}
+			latest = max(latest, l.generation)
+			if l.generation >= generation[p.Name] {
+				newest[p.Name], generation[p.Name] = p, l.generation
+			}
+		}
+	}
+	var all []Pool
+	for name, p := range newest {
+		if generation[name] == latest {
+			all = append(all, p)
+		}
+	}
+	slices.SortFunc(all, func(a, b Pool) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // remembered is what running pools know, by endpoint. Where several know a host, one that probes it as the new pool will

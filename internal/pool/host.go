@@ -42,6 +42,11 @@ type Status struct {
 	Next       time.Time    // when it is asked next, at the latest
 }
 
+// lost is whether h is unchecked because its name does not resolve.
+func (h *host) lost() bool {
+	return h.health.believed == Unchecked && h.unresolved != nil && len(h.addresses) == 0
+}
+
 func (h *host) status() Status {
 	return Status{Host: h.Host, State: h.health.State(), Since: h.since, Addresses: h.addresses, Last: h.last,
 		Reason: h.reason, Unresolved: h.unresolved, Next: h.due}
@@ -93,7 +98,10 @@ func (h *host) recall(m Memory, kind config.ProbeKind, now time.Time) {
 	if age < 0 || age > fresh || m.Kind != kind {
 		return
 	}
-	h.health, h.since, h.began, h.last, h.reason = m.Health, m.Since, m.Began, m.Last, m.Reason
+	h.health, h.since, h.last, h.reason = m.Health, m.Since, m.Last, m.Reason
+	if now.Sub(m.Began) < hold {
+		h.began = m.Began // longer ago it is no reason to suspect ourselves, or each reload would be one again
+	}
 	h.asked = h.health.believed != Unchecked
 	if len(h.Host.Addresses) == 0 {
 		h.addresses = slices.Clone(m.Addresses)

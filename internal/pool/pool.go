@@ -27,6 +27,9 @@ type Transition struct {
 type Observer interface {
 	Probed(endpoint string, r probe.Result)
 	Changed(t Transition)
+	// Resolved is called when the name of a host without given addresses begins to fail to resolve (err is not nil), and
+	// when it resolves again.
+	Resolved(endpoint string, err error)
 	// Settled is called when the pool's condition changes, and once a minute while it is AllDown or SelfSuspected; after is
 	// how long it has been in condition c.
 	Settled(from, c Condition, after time.Duration)
@@ -153,6 +156,7 @@ func (p *Pool) Served(endpoint string) {
 	defer p.mu.Unlock()
 	if h := p.find(endpoint); h != nil && h.health.believed != Up {
 		now := time.Now()
+		h.reason = nil
 		p.apply(h, Pass, now, now)
 		p.hasten(h, now)
 	}
@@ -223,11 +227,11 @@ func (p *Pool) replace(to *atomic.Pointer[Snapshot], members []member, now time.
 // window is how far apart hosts that fail for one reason are noticed: one interval, jitter included.
 func (p *Pool) window() time.Duration { return jittered(p.probing.Interval, 1) }
 
-// streaks is the hosts that are not drained, as suspicion sees them.
+// streaks is the hosts that are not drained and of which anything is known, as suspicion sees them.
 func (p *Pool) streaks() []streak {
 	var all []streak
 	for _, h := range p.hosts {
-		if !h.health.drained {
+		if !h.health.drained && !h.lost() {
 			all = append(all, h.streak())
 		}
 	}
@@ -247,6 +251,7 @@ func (p *Pool) members() []member {
 			record: Record{Endpoint: h.Endpoint(), Name: h.Name, Port: h.Port, Priority: h.Priority, Weight: h.Weight,
 				Addresses: h.addresses},
 			state: h.health.State(),
+			lost:  h.lost(),
 			held:  p.suspicion.active() && !h.health.drained && h.streak().inBurst(last, p.window()),
 		}
 	}

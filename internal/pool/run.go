@@ -130,6 +130,9 @@ func (p *Pool) resolve(ctx context.Context, h *host) {
 	}
 	now := time.Now()
 	h.lookupDue = started.Add(jittered(reresolve, p.means.Jitter()))
+	if (err == nil) != (h.unresolved == nil) {
+		p.means.Observer.Resolved(h.Endpoint(), err)
+	}
 	h.unresolved = err
 	if err != nil {
 		if len(h.addresses) > 0 {

@@ -31,6 +31,7 @@ type world struct {
 	changes   []string                 // "12s a suspect"
 	changedAt []time.Duration          // of changes
 	settling  []string
+	resolving []string // "30s kms1 no such host"
 }
 
 func newWorld() *world {
@@ -129,6 +130,10 @@ func (w *world) Probed(string, probe.Result) {}
 func (w *world) Changed(t Transition) {
 	w.changedAt = append(w.changedAt, time.Since(w.start))
 	w.changes = append(w.changes, fmt.Sprintf("%s %s %s", time.Since(w.start).Round(10*time.Millisecond), t.Host, t.To))
+}
+
+func (w *world) Resolved(endpoint string, err error) {
+	w.resolving = append(w.resolving, fmt.Sprintf("%s %s %v", time.Since(w.start).Round(time.Second), endpoint, err))
 }
 
 func (w *world) Settled(from, c Condition, after time.Duration) {
@@ -483,6 +488,9 @@ func TestANameThatFailsToResolveIsNotADeadHost(t *testing.T) {
 		if s := p.Hosts()[0]; s.State != Up || s.Unresolved == nil || fmt.Sprint(s.Addresses) != "[192.0.2.7]" {
 			t.Errorf("Got %s at %v (unresolved: %v), want up at the last known address", s.State, s.Addresses, s.Unresolved)
 		}
+		if got := fmt.Sprint(w.resolving); len(w.resolving) != 1 || !strings.Contains(got, "kms1.example.org:1688 no such host") {
+			t.Errorf("Heard of the resolver: %s, want one word", got)
+		}
 		w.kill(refused, 7) // and a host that does die is seen at its last known address
 		time.Sleep(20 * time.Second)
 		expect(t, p, "kms1.example.org/0 all-down")
@@ -494,7 +502,7 @@ func TestANameThatNeverResolvedStaysUnchecked(t *testing.T) {
 		w := newWorld()
 		p := run(t, w, named("kms1.example.org."), nil)
 		time.Sleep(time.Hour)
-		expect(t, p, "kms1.example.org/0 calm")
+		expect(t, p, "kms1.example.org/0 unsettled")
 		if s := p.Hosts()[0]; s.State != Unchecked || s.Last.Outcome != probe.Unresolved {
 			t.Errorf("Got %s, %s", s.State, s.Last.Outcome)
 		}
@@ -506,6 +514,35 @@ func TestANameThatNeverResolvedStaysUnchecked(t *testing.T) {
 		if s := p.Hosts()[0]; s.State != Up {
 			t.Errorf("Once it resolves: %s", s.State)
 		}
+	})
+}
+
+// TestANameThatNeverResolvedHidesNoOutage: a typing mistake beside a real host counts for nobody when that one dies.
+func TestANameThatNeverResolvedHidesNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := run(t, w, append(hosts(1), config.Host{Name: "typo.example.org.", Port: 1688}), nil)
+		time.Sleep(time.Minute)
+		expect(t, p, "192.0.2.1/0 typo.example.org/1 calm")
+		w.kill(refused, 1)
+		time.Sleep(20 * time.Second)
+		expect(t, p, "192.0.2.1/0 typo.example.org/0 all-down")
+	})
+}
+
+// TestAReloadIsNoReasonToSuspectOurselves: what was all down before it is all down after it.
+func TestAReloadIsNoReasonToSuspectOurselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		old := run(t, w, hosts(2), nil)
+		time.Sleep(5 * time.Second)
+		w.kill(silent, 1, 2)
+		time.Sleep(20 * time.Minute)
+		expect(t, old, "192.0.2.1/0 all-down")
+		p := run(t, w, hosts(2), old.Remember())
+		expect(t, p, "192.0.2.1/0 all-down")
+		time.Sleep(10 * time.Minute)
+		expect(t, p, "192.0.2.1/0 all-down")
 	})
 }
 

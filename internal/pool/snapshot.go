@@ -12,7 +12,7 @@ type Condition uint8
 
 const (
 	Calm          Condition = iota // every offered host is up, or not asked yet
-	Unsettled                      // at least one offered host is suspect
+	Unsettled                      // a suspect is offered, or nothing but names that do not resolve
 	SelfSuspected                  // all hosts failed together: this machine suspects itself and keeps the last good answer
 	AllDown                        // no host is left: Records is the first tier as configured, to be served or not
 )
@@ -65,11 +65,13 @@ type member struct {
 	record Record // with the configured priority
 	state  State
 	held   bool // part of the last good answer that self-suspicion keeps
+	lost   bool // unchecked because its name does not resolve: nothing is known of it, and nobody may count on it
 }
 
 // answer decides which hosts are offered, in which tier: the rules of health, with nothing of time or probes in them.
 func answer(members []member) ([]Record, Condition) {
-	var healthy, suspect, held, standing []Record
+	var healthy, suspect, lost, held, standing []Record
+	down := false
 	for _, m := range members {
 		if m.state != Drained {
 			standing = append(standing, m.record)
@@ -78,6 +80,10 @@ func answer(members []member) ([]Record, Condition) {
 		case m.state == Drained:
 		case m.held:
 			held = append(held, m.record)
+		case m.lost:
+			lost = append(lost, m.record)
+		case m.state == Down:
+			down = true
 		case m.state == Unchecked || m.state == Up:
 			healthy = append(healthy, m.record)
 		case m.state == Suspect:
@@ -86,23 +92,22 @@ func answer(members []member) ([]Record, Condition) {
 	}
 	switch {
 	case len(held) > 0:
-		if len(suspect) > 0 {
-			held = demote(held, suspect)
-		}
-		return inOrder(held), SelfSuspected
-	case len(suspect) > 0 && len(healthy) > 0:
-		return inOrder(demote(healthy, suspect)), Unsettled
-	case len(suspect) > 0:
-		return inOrder(suspect), Unsettled
+		return inOrder(demote(held, append(suspect, lost...))), SelfSuspected
+	case len(healthy) > 0 && len(suspect) > 0:
+		return inOrder(demote(healthy, append(suspect, lost...))), Unsettled
 	case len(healthy) > 0:
-		return inOrder(healthy), Calm
+		return inOrder(demote(healthy, lost)), Calm
+	case len(suspect) > 0:
+		return inOrder(demote(suspect, lost)), Unsettled
+	case len(lost) > 0 && !down:
+		return inOrder(lost), Unsettled
 	default:
 		return firstTier(inOrder(standing)), AllDown
 	}
 }
 
-// demote puts the suspects behind the healthy: their priorities become the numbers after the highest healthy one, in their
-// own order. Where no numbers are left above it, all are numbered afresh from 0.
+// demote puts suspects, who may be nobody, behind the healthy: their priorities become the numbers after the highest healthy
+// one, in their own order. Where no numbers are left above it, all are numbered afresh from 0.
 func demote(healthy, suspect []Record) []Record {
 	ranks := func(records []Record) map[uint16]int {
 		var found []uint16

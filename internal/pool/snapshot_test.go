@@ -7,13 +7,15 @@ import (
 	"time"
 )
 
-// members reads "name:priority:state" words; a trailing ! marks a host that self-suspicion holds.
+// members reads "name:priority:state" words; a trailing ! marks a host that self-suspicion holds, a
+// trailing ? one whose name does not resolve.
 func parseMembers(t *testing.T, script string) []member {
 	t.Helper()
 	var all []member
 	for _, w := range strings.Fields(script) {
 		var m member
 		w, m.held = strings.CutSuffix(w, "!")
+		w, m.lost = strings.CutSuffix(w, "?")
 		parts := strings.Split(w, ":")
 		m.record.Endpoint = parts[0]
 		if _, err := fmt.Sscan(parts[1], &m.record.Priority); err != nil {
@@ -35,23 +37,28 @@ func TestAnswer(t *testing.T) {
 		want    string // endpoint:priority
 		c       Condition
 	}{
-		"all up, as configured":                 {"a:0:up b:10:up c:10:up", "a:0 b:10 c:10", Calm},
-		"sorted by priority":                    {"a:10:up b:0:up", "b:0 a:10", Calm},
-		"unchecked is offered":                  {"a:0:unchecked b:1:up", "a:0 b:1", Calm},
-		"down is not":                           {"a:0:down b:1:up", "b:1", Calm},
-		"drained is not":                        {"a:0:drained b:1:up", "b:1", Calm},
-		"suspect goes behind every healthy":     {"a:0:suspect b:10:up c:20:up", "b:10 c:20 a:21", Unsettled},
-		"suspects keep their own order":         {"a:5:suspect b:0:suspect c:7:up d:5:suspect", "c:7 b:8 a:9 d:9", Unsettled},
-		"suspect in the last tier stays there":  {"a:0:up b:0:suspect", "a:0 b:1", Unsettled},
-		"no number left behind 65535":           {"a:65535:up b:0:suspect c:3:up", "c:0 a:1 b:2", Unsettled},
-		"number 65535 is just enough":           {"a:65534:up b:0:suspect", "a:65534 b:65535", Unsettled},
-		"only suspects stay as configured":      {"a:0:suspect b:5:suspect c:0:down", "a:0 b:5", Unsettled},
-		"all down: the first tier, not a merge": {"a:10:down b:0:down c:0:down d:20:down", "b:0 c:0", AllDown},
-		"all down: drained is not resurrected":  {"a:0:drained b:10:down c:20:down", "b:10", AllDown},
-		"all drained: nothing":                  {"a:0:drained b:10:drained", "", AllDown},
-		"self-suspected: the last good answer":  {"a:0:down! b:10:suspect! c:10:down!", "a:0 b:10 c:10", SelfSuspected},
-		"self-suspected: long dead stays out":   {"a:0:down b:10:suspect! c:10:down!", "b:10 c:10", SelfSuspected},
-		"self-suspected: no drained host":       {"a:0:drained b:10:suspect! c:10:down!", "b:10 c:10", SelfSuspected},
+		"all up, as configured":                    {"a:0:up b:10:up c:10:up", "a:0 b:10 c:10", Calm},
+		"sorted by priority":                       {"a:10:up b:0:up", "b:0 a:10", Calm},
+		"unchecked is offered":                     {"a:0:unchecked b:1:up", "a:0 b:1", Calm},
+		"down is not":                              {"a:0:down b:1:up", "b:1", Calm},
+		"drained is not":                           {"a:0:drained b:1:up", "b:1", Calm},
+		"suspect goes behind every healthy":        {"a:0:suspect b:10:up c:20:up", "b:10 c:20 a:21", Unsettled},
+		"suspects keep their own order":            {"a:5:suspect b:0:suspect c:7:up d:5:suspect", "c:7 b:8 a:9 d:9", Unsettled},
+		"suspect in the last tier stays there":     {"a:0:up b:0:suspect", "a:0 b:1", Unsettled},
+		"no number left behind 65535":              {"a:65535:up b:0:suspect c:3:up", "c:0 a:1 b:2", Unsettled},
+		"number 65535 is just enough":              {"a:65534:up b:0:suspect", "a:65534 b:65535", Unsettled},
+		"only suspects stay as configured":         {"a:0:suspect b:5:suspect c:0:down", "a:0 b:5", Unsettled},
+		"all down: the first tier, not a merge":    {"a:10:down b:0:down c:0:down d:20:down", "b:0 c:0", AllDown},
+		"all down: drained is not resurrected":     {"a:0:drained b:10:down c:20:down", "b:10", AllDown},
+		"all drained: nothing":                     {"a:0:drained b:10:drained", "", AllDown},
+		"self-suspected: the last good answer":     {"a:0:down! b:10:suspect! c:10:down!", "a:0 b:10 c:10", SelfSuspected},
+		"self-suspected: long dead stays out":      {"a:0:down b:10:suspect! c:10:down!", "b:10 c:10", SelfSuspected},
+		"a name that does not resolve goes behind": {"a:0:unchecked? b:1:up c:2:suspect", "b:1 a:2 c:3", Unsettled},
+		"and does not count as somebody":           {"a:0:unchecked? b:1:down", "a:0", AllDown},
+		"and does not hide a suspect":              {"a:0:unchecked? b:1:suspect", "b:1 a:2", Unsettled},
+		"beside the healthy all is calm":           {"a:0:unchecked? b:1:up", "b:1 a:2", Calm},
+		"nothing but names that do not resolve":    {"a:0:unchecked? b:1:unchecked?", "a:0 b:1", Unsettled},
+		"self-suspected: no drained host":          {"a:0:drained b:10:suspect! c:10:down!", "b:10 c:10", SelfSuspected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			records, c := answer(parseMembers(t, tt.members))

@@ -48,8 +48,7 @@ func (p Prober) Probe(ctx context.Context, addresses []netip.Addr, port uint16) 
 	var decided Result
 	for i := range addresses {
 		// Every goroutine is waited for; the first pass makes the others return at once.
-		switch r := <-results; {
-		case i == 0, r.Outcome == Passed && decided.Outcome != Passed, decided.Outcome != Passed && r.Stage > decided.Stage:
+		if r := <-results; i == 0 || r.tellsMoreThan(decided) {
 			decided = r
 		}
 		if decided.Outcome == Passed {
@@ -57,6 +56,18 @@ func (p Prober) Probe(ctx context.Context, addresses []netip.Addr, port uint16) 
 		}
 	}
 	return decided
+}
+
+// tellsMoreThan says which of two addresses speaks for the host: one that passed, then one that gave a verdict (an address of
+// a family that this machine has not gives none), then the one that got further.
+func (r Result) tellsMoreThan(other Result) bool {
+	switch {
+	case r.Outcome == Passed || other.Outcome == Passed:
+		return other.Outcome != Passed
+	case r.Outcome.Verdict() != other.Outcome.Verdict():
+		return r.Outcome.Verdict()
+	}
+	return r.Stage > other.Stage
 }
 
 // ask asks one address.

@@ -225,6 +225,18 @@ func TestProbeSeveralAddresses(t *testing.T) {
 	}
 }
 
+func TestTellsMoreThan(t *testing.T) {
+	rising := []Result{{Outcome: Unresolved, Stage: Resolve}, {Outcome: Local, Stage: Connect}, {Outcome: Local, Stage: Bind},
+		{Outcome: Timeout, Stage: Connect}, {Outcome: Garbled, Stage: Bind}, {Outcome: Passed, Stage: Bind}}
+	for i, a := range rising {
+		for j, b := range rising {
+			if got := a.tellsMoreThan(b); got != (i > j) {
+				t.Errorf("%s at %s beside %s at %s: %v", a.Outcome, a.Stage, b.Outcome, b.Stage, got)
+			}
+		}
+	}
+}
+
 // TestProbeStops: a probe that waits returns as soon as it is told to, and blames nobody.
 func TestProbeStops(t *testing.T) {
 	asked := make(chan struct{}, 1)
@@ -302,7 +314,7 @@ func TestResolver(t *testing.T) {
 		1:  addrs("192.0.2.9", "192.0.2.1", "192.0.2.9", "192.0.2.5", "192.0.2.6", "192.0.2.7", "192.0.2.8", "192.0.2.4"),
 		28: addrs("2001:db8::2", "2001:db8::1"),
 	})
-	r := &Resolver{net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	r := &Resolver{net.Resolver{PreferGo: true, StrictErrors: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return net.Dial("udp", at.String())
 	}}}
 	found, err := r.Resolve(t.Context(), "kms1.example.org.")
@@ -312,6 +324,12 @@ func TestResolver(t *testing.T) {
 	}
 	if _, err := NewResolver().Resolve(t.Context(), "two..dots."); err == nil {
 		t.Error("A name that cannot exist resolves")
+	}
+	if found, err := tellable("kms1.example.org.", addrs("127.0.1.1", "192.0.2.1", "0.0.0.0", "::1")); err != nil || !slices.Equal(found, addrs("192.0.2.1")) {
+		t.Errorf("Got %v, %v, want what means the same to clients", found, err)
+	}
+	if found, err := tellable("kms1.example.org.", addrs("127.0.1.1")); err == nil || !strings.Contains(err.Error(), "127.0.1.1") {
+		t.Errorf("Got %v, %v, want an error", found, err)
 	}
 }
 

@@ -57,6 +57,9 @@ func (p *blockParser) block() error {
 		}
 	}
 	// Each property was checked where it stands; what is left concerns the block as a whole.
+	if err := p.site.CheckNames(); err != nil {
+		return p.c.Err(err.Error())
+	}
 	if err := p.site.Block.Validate(); err != nil {
 		return p.c.Err(err.Error())
 	}
@@ -71,6 +74,10 @@ func (p *blockParser) zones(args []string) error {
 		}
 	}
 	for _, z := range plugin.OriginsFromArgsOrServerBlock(args, p.c.ServerBlockKeys) {
+		if !plugin.Zones(origins(p.c)).Contains(z) {
+			return p.c.Errf("zone %q is not in the zones of its server block (%s): no question for it would come here",
+				z, strings.Join(origins(p.c), ", "))
+		}
 		if len("_vlmcs._tcp.")+len(z) > 254 {
 			return p.c.Errf("zone %q is too long: _vlmcs._tcp in it would be no domain name", z)
 		}
@@ -83,6 +90,11 @@ func (p *blockParser) zones(args []string) error {
 		p.site.Zones = append(p.site.Zones, z)
 	}
 	return nil
+}
+
+// origins is the zones of the server block.
+func origins(c *caddy.Controller) []string {
+	return plugin.OriginsFromArgsOrServerBlock(nil, c.ServerBlockKeys)
 }
 
 // properties of a kms block, in the order of the manual.

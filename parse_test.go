@@ -34,7 +34,7 @@ func TestParse(t *testing.T) {
 	}
 	kms example.net {
 		host [2001:db8::9]:1690
-	}`, "dns://example.org.:53")
+	}`, "dns://example.org.:53", "example.net:53")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestParseResponder(t *testing.T) {
 			limit rate 3
 		}
 		host kms1.example.org
-	}`)
+	}`, "example.org.:53", "example.net.:53")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +195,11 @@ func TestParseErrors(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"zone twice":         {"kms example.org example.org {\nhost a.example.org\n}", "twice in one kms block"},
 		"zone in two blocks": {"kms example.org {\nhost a.example.org\n}\nkms Example.ORG {\nhost b.example.org\n}", "two kms blocks of one server block"},
+		"zone elsewhere":     {"kms example.net {\nhost a.example.org\n}", "is not in the zones of its server block (example.org.)"},
+		"made-up name":       {"kms " + strings.Repeat("abcdefg.", 28) + "example.org {\nhost 2001:db8::1\n}", "too long for the name of 2001:db8::1"},
+		"name in brackets":   {"kms {\nhost [a.example.org]\n}", "NAME, NAME:PORT"},
 		"not a zone":         {"kms a..b {\nhost a.example.org\n}", "is not a zone"},
-		"zone too long":      {"kms " + strings.Repeat("abcdefg.", 31) + " {\nhost a.example.org\n}", "too long"},
+		"zone too long":      {"kms " + strings.Repeat("abcdefg.", 29) + "example.org {\nhost a.example.org\n}", "too long"},
 	} {
 		if _, err := parseText(tt.text, "example.org.:53"); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %q", name, err, tt.want)
@@ -223,7 +226,7 @@ func FuzzParse(f *testing.F) {
 			if err := s.Block.Validate(); err != nil {
 				t.Errorf("Accepted %q, which is not valid: %v", text, err)
 			}
-			dnsface.New([]*dnsface.Site{s})
+			dnsface.New([]*dnsface.Site{s}, []string{"example.org."})
 		}
 	})
 }

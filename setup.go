@@ -41,12 +41,13 @@ func setup(c *caddy.Controller) error {
 	if err != nil {
 		return plugin.Error(dnsface.Name, err)
 	}
-	handler := dnsface.New(sites)
+	handler := dnsface.New(sites, origins(c))
 	handler.Checked = allChecked
 	life := &life{generation: generation(c), sites: sites}
 
 	c.OnStartup(func() error {
 		handler.Signed = dnsserver.GetConfig(c).Handler("dnssec") != nil
+		handler.Sealed = dnsserver.GetConfig(c).Handler("tsig") != nil
 		if err := life.start(); err != nil {
 			return plugin.Error(dnsface.Name, err)
 		}

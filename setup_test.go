@@ -355,7 +355,7 @@ example.org:0 {
 		host kms2.example.org:%d address 127.0.0.1
 		rehearse 127.0.0.1:%[2]d
 	}
-	kms example.net. corp.example.org {
+	kms corp.example.org {
 		host kms2.example.org:%[2]d address 127.0.0.1
 	}
 }`, a, b))

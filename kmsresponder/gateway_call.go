@@ -226,14 +226,14 @@ func (c *gatewayCall) down(s *pool.Snapshot) []target {
 // share is until when t may take. A host that does not answer at all must leave
 // time for the others: it gets three tenths of the budget at most, one that is
 // believed down a tenth, and none more than half of what is left. The only host
-// of a pool may take all of it.
+// of a pool may take all of it, unless it is believed down.
 func (c *gatewayCall) share(t target) time.Time {
 	now, part := time.Now(), c.settings.Budget*3/10
 	switch {
-	case c.settings.hosts == 1:
-		return c.deadline
 	case t.down:
 		part = c.settings.Budget / 10
+	case c.settings.hosts == 1:
+		return c.deadline
 	}
 	return now.Add(min(part, c.deadline.Sub(now)/2))
 }

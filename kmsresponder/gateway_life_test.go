@@ -20,21 +20,36 @@ type heldHost struct {
 	*host
 	asked chan struct{} // one for each request
 	letGo chan struct{}
+	over  chan struct{} // closed at the end, whatever the test came to
+}
+
+// waitAsked waits for a request to arrive.
+func (h *heldHost) waitAsked(t *testing.T) {
+	t.Helper()
+	select {
+	case <-h.asked:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the host was not asked")
+	}
 }
 
 func startHeldHost(t *testing.T) *heldHost {
-	h := &heldHost{host: &host{}, asked: make(chan struct{}, 100), letGo: make(chan struct{})}
+	h := &heldHost{host: &host{}, asked: make(chan struct{}, 100), letGo: make(chan struct{}), over: make(chan struct{})}
 	h.handle = func(conn net.Conn) {
 		converse(context.Background(), conn, time.Minute, time.Minute, &conversation{
 			iface: new(Rehearsal).iface(), group: 1,
 			call: func(_ context.Context, _ dcerpc.Syntax, message []byte) ([]byte, kmswire.HRESULT, dcerpc.Status) {
 				h.asked <- struct{}{}
-				<-h.letGo
+				select {
+				case <-h.letGo:
+				case <-h.over:
+				}
 				return h.answer(message), 0, 0
 			},
 		})
 	}
 	startHost(t, h.host)
+	t.Cleanup(func() { close(h.over) })
 	return h
 }
 
@@ -65,14 +80,14 @@ func TestGatewayDrain(t *testing.T) {
 	busy, unused, used := connectTo(t, addr), connectTo(t, addr), connectTo(t, addr)
 	clients.Go(func() { request(busy) })
 	clients.Go(func() { request(used) })
-	<-h.asked
-	<-h.asked
+	h.waitAsked(t)
+	h.waitAsked(t)
 	close(h.letGo)
 	check("before")
 	check("before")
 	h.letGo = make(chan struct{})
 	clients.Go(func() { request(busy) })
-	<-h.asked
+	h.waitAsked(t)
 
 	var ending sync.WaitGroup
 	ending.Go(stop)
@@ -85,7 +100,7 @@ func TestGatewayDrain(t *testing.T) {
 		t.Error("still available")
 	}
 	clients.Go(func() { request(unused) })
-	<-h.asked
+	h.waitAsked(t)
 	close(h.letGo)
 	check("under way")
 	check("just connected")
@@ -249,7 +264,7 @@ func TestGatewayClientDisappears(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(part) == len(pdu) {
-			<-h.asked
+			h.waitAsked(t)
 		}
 		if i%2 == 0 {
 			s.conn.(*net.TCPConn).SetLinger(0)

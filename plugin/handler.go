@@ -4,11 +4,11 @@ package plugin
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/pkg/fall"
-	"github.com/coredns/coredns/request"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
@@ -42,19 +42,23 @@ type Handler struct {
 	// Signed says that the dnssec plugin stands in front and will add signatures to what it passes on.
 	Signed bool
 
-	sites     []*Site
+	// Sealed says that the tsig plugin stands in front and will sign replies to signed questions.
+	Sealed bool
+
 	owners    map[string]*owner // by lower-case name; immutable
-	nonLeaves map[string]*owner // _tcp.<zone>: names that exist because something below them does; immutable
+	nonLeaves map[string]*owner // _tcp.<zone> and others that exist because something below them does; immutable
 }
 
-// New returns a handler for sites. No zone may stand in two of them.
-func New(sites []*Site) *Handler {
-	h := &Handler{sites: sites, owners: map[string]*owner{}, nonLeaves: map[string]*owner{}}
+// New returns a handler for sites. No zone may stand in two of them. origins is the zones of the server block; every zone of a
+// site is one of them or below one.
+func New(sites []*Site, origins []string) *Handler {
+	h := &Handler{owners: map[string]*owner{}, nonLeaves: map[string]*owner{}}
 	for _, s := range sites {
 		for _, zone := range s.Zones {
 			h.owners[serviceName(zone)] = &owner{site: s, zone: zone, name: serviceName(zone)}
-			above := strings.TrimPrefix(serviceName(zone), "_vlmcs.")
-			h.nonLeaves[above] = &owner{site: s, zone: zone, name: above}
+			for _, above := range between(strings.TrimPrefix(serviceName(zone), "_vlmcs."), origins) {
+				h.nonLeaves[above] = &owner{site: s, zone: zone, name: above}
+			}
 			for _, host := range s.Hosts {
 				if host.Name == "" {
 					name := madeUpName(host.Addresses[0], zone)
@@ -64,6 +68,22 @@ func New(sites []*Site) *Handler {
 		}
 	}
 	return h
+}
+
+// between is name and the names above it, as far as they are below an origin.
+func between(name string, origins []string) []string {
+	all := []string{name}
+	for {
+		i, end := dns.NextLabel(name, 0)
+		if end {
+			return all
+		}
+		name = name[i:]
+		if slices.Contains(origins, name) || !plugin.Zones(origins).Contains(name) {
+			return all
+		}
+		all = append(all, name)
+	}
 }
 
 // serviceName is the name that kms owns in zone.
@@ -95,11 +115,9 @@ func (h *Handler) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg
 	if len(r.Question) != 1 || r.Opcode != dns.OpcodeQuery || r.Question[0].Qclass != dns.ClassINET {
 		return plugin.NextOrFailure(Name, h.Next, ctx, w, r)
 	}
-	var onStack [maxName]byte
-	qname := appendLower(onStack[:0], r.Question[0].Name)
-	o, ours := h.owners[string(qname)]
+	o, ours := h.find(r.Question[0].Name)
 	if !ours {
-		if o = h.nonLeaves[string(qname)]; o == nil {
+		if o == nil {
 			return plugin.NextOrFailure(Name, h.Next, ctx, w, r)
 		}
 		if h.Next != nil {
@@ -109,7 +127,8 @@ func (h *Handler) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg
 			}
 		}
 	}
-	q := query{ctx: ctx, handler: h, owner: o, state: request.Request{W: w, Req: r}}
+	q := query{ctx: ctx, handler: h, owner: o}
+	q.state.W, q.state.Req = w, r // a literal would have its copy on the stack: see find
 	if !ours {
 		return q.noData(pool.Calm)
 	}
@@ -127,17 +146,27 @@ func (h *Handler) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg
 // maxName is the octets of a domain name (RFC 1035 2.3.4); written out with escapes it may have more.
 const maxName = 255
 
-// appendLower appends name in lower case to b. Every question goes through it, hence no string of its own: a lookup in a map
-// by the octets of a slice needs none.
-func appendLower(b []byte, name string) []byte {
+// find returns the owner of name, in whatever case, or, if ours is false, of the name below it; nil for any other name. A lookup
+// by the octets of a slice makes no string.
+//
+// It is not inlined, to keep its buffer out of the frame under WriteMsg: each query has a goroutine of its own, whose small
+// stack is copied to a larger one when what is on it outgrows it.
+//
+//go:noinline
+func (h *Handler) find(name string) (o *owner, ours bool) {
+	var onStack [maxName]byte
+	lower := onStack[:0]
 	for i := range len(name) {
 		c := name[i]
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
 		}
-		b = append(b, c)
+		lower = append(lower, c)
 	}
-	return b
+	if o, ours = h.owners[string(lower)]; ours {
+		return o, true
+	}
+	return h.nonLeaves[string(lower)], false
 }
 
 // existing answers for an empty non-terminal. The plugin below knows nothing of _vlmcs and may deny the name above it, and a

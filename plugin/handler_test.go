@@ -104,7 +104,7 @@ func fileLike(q dns.Question) *dns.Msg {
 
 // newHandler is a handler for sites with next behind it; next may be nil.
 func newHandler(next plugin.Handler, sites ...*Site) *Handler {
-	h := New(sites)
+	h := New(sites, []string{"example.org.", "example.net."})
 	h.Next, h.Checked = next, func() bool { return true }
 	return h
 }
@@ -437,6 +437,75 @@ func TestFallthrough(t *testing.T) {
 				t.Errorf("Passed on: %v, want %v", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestNamesAboveTheZoneExist: kms for corp.example.org in a server block for example.org, over a zone that has nothing there.
+func TestNamesAboveTheZoneExist(t *testing.T) {
+	h := newHandler(&below{answer: fileLike}, site(t, "a.b.example.org.", "kms1.example.org=up"))
+	for name, want := range map[string]int{
+		"_tcp.a.b.example.org.": dns.RcodeSuccess, "a.b.example.org.": dns.RcodeSuccess, "b.example.org.": dns.RcodeSuccess,
+		"c.example.org.": dns.RcodeNameError, "x.a.b.example.org.": dns.RcodeNameError,
+	} {
+		if m := ask(t, h, newQuestion(name, dns.TypeNS), false); m.Rcode != want || len(m.Ns) != 1 {
+			t.Errorf("%s: got %v", name, m)
+		}
+	}
+}
+
+// TestFallthroughNeverDenies: the name exists, whatever the plugin below says of it; and if it says nothing, we do.
+func TestFallthroughNeverDenies(t *testing.T) {
+	for name, next := range map[string]*below{"NXDOMAIN below": {answer: fileLike}, "nothing below": {}} {
+		s := site(t, "example.org.", "kms1.example.org=up")
+		s.Fall.Zones = []string{"."}
+		m := ask(t, newHandler(next, s), newQuestion(serviceOrg, dns.TypeTXT), false)
+		if m.Rcode != dns.RcodeSuccess || len(m.Ns) != 1 {
+			t.Errorf("%s: got %v", name, m)
+		}
+	}
+}
+
+// TestDenialsDoNotAllAskBelow: within half a minute one question for the SOA is enough.
+func TestDenialsDoNotAllAskBelow(t *testing.T) {
+	next := &below{answer: fileLike}
+	h := newHandler(next, site(t, "example.org.", "kms1.example.org=up"))
+	for range 10 {
+		if m := ask(t, h, newQuestion(serviceOrg, dns.TypeA), false); m.Ns[0].(*dns.SOA).Serial != 7 {
+			t.Errorf("Got %v", m.Ns)
+		}
+	}
+	if len(next.asked) != 1 {
+		t.Errorf("Asked below %d times: %v", len(next.asked), next.asked)
+	}
+}
+
+// TestWholeRRsets: where not all addresses of a host fit, none of that family is given.
+func TestWholeRRsets(t *testing.T) {
+	var hosts []string
+	for i := range 6 {
+		host := fmt.Sprintf("kms%d.example.org/%d=up", i, i)
+		for j := range 4 {
+			host += fmt.Sprintf("@192.0.2.%d@2001:db8::%d", 10*i+j+1, 10*i+j+1)
+		}
+		hosts = append(hosts, host)
+	}
+	h := newHandler(nil, site(t, "example.org.", strings.Join(hosts, " ")))
+	for size := uint16(512); size < 1800; size += 40 {
+		sets := map[string]int{}
+		m := ask(t, h, edns(newQuestion(serviceOrg, dns.TypeSRV), size, false), false)
+		for _, rr := range m.Extra {
+			if rr.Header().Rrtype != dns.TypeOPT {
+				sets[fmt.Sprint(rr.Header().Name, rr.Header().Rrtype)]++
+			}
+		}
+		for name, n := range sets {
+			if n != 4 {
+				t.Errorf("Size %d: %d of 4 addresses of %s", size, n, name)
+			}
+		}
+		if m.Truncated {
+			t.Errorf("Size %d: TC with %d SRV records", size, len(m.Answer))
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ type owner struct {
 	name    string     // absolute, lower-case
 	address netip.Addr // of a made-up host name; invalid for a service name
 
+	below    soaCache
 	prepared atomic.Pointer[prepared]
 	answers  answerCounters
 }
@@ -75,8 +76,12 @@ func (o *owner) prepare(s *pool.Snapshot) *prepared {
 			continue
 		}
 		seen[target] = true
-		for _, a := range r.Addresses {
-			p.glue[i] = append(p.glue[i], addressRecord(target, a, ttl))
+		for _, family := range []func(netip.Addr) bool{netip.Addr.Is4, netip.Addr.Is6} { // RRset after RRset, for trim
+			for _, a := range r.Addresses {
+				if family(a) {
+					p.glue[i] = append(p.glue[i], addressRecord(target, a, ttl))
+				}
+			}
 		}
 		p.glued += len(p.glue[i])
 		length.Extra = append(length.Extra, p.glue[i]...)
@@ -103,4 +108,16 @@ func madeUpName(a netip.Addr, zone string) string {
 		return label + "."
 	}
 	return fmt.Sprintf("%s.%s", label, zone)
+}
+
+// CheckNames says whether the names that have to be made up fit into the zones.
+func (s *Site) CheckNames() error {
+	for _, zone := range s.Zones {
+		for _, h := range s.Hosts {
+			if h.Name == "" && len(madeUpName(h.Addresses[0], zone)) > 254 {
+				return fmt.Errorf("zone %q is too long for the name of %s in it: give the host a name", zone, h.Addresses[0])
+			}
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/pkg/nonwriter"
+	"github.com/coredns/coredns/plugin/tsig"
 	"github.com/coredns/coredns/request"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
@@ -85,6 +86,9 @@ func (q *query) fill(m *dns.Msg, p *prepared, why *dns.OPT) {
 	}
 }
 
+// sealLength is about as long as a TSIG record gets: HMAC-SHA-512 under a key with a name of sixty octets.
+const sealLength = 180
+
 // spelling is how the owner's name is spelled in the answer: as in the question, because a client that mixes case at random
 // may compare what comes back. With DO it is in lower case: dnssec would sign, and keep, each spelling anew.
 func (q *query) spelling() string {
@@ -104,9 +108,22 @@ func keepCase(answer []dns.RR, name string) {
 	}
 }
 
-// room is how many octets of records the client takes: its size without the OPT record, which is why or else its own again.
+// sealed is whether the tsig plugin in front will sign the reply.
+func (q *query) sealed() bool {
+	if !q.handler.Sealed {
+		return false
+	}
+	_, ok := tsig.ValidatedKeyName(q.ctx)
+	return ok
+}
+
+// room is how many octets of records the client takes: its size without a TSIG record and without the OPT record, which is
+// why or else its own again.
 func (q *query) room(why *dns.OPT) int {
 	room := q.state.Size()
+	if q.sealed() {
+		room -= sealLength
+	}
 	if why != nil {
 		return room - dns.Len(why)
 	}
@@ -116,30 +133,49 @@ func (q *query) room(why *dns.OPT) int {
 	return room
 }
 
-// trim cuts the additional section from the end until m fits. The order of hosts is that of the answer, so those who lose
-// their addresses are those tried last; but no host has its second address in before every host has its first.
+// trim cuts the additional section from the end until m fits, whole RRsets at a time (RFC 2181 9). The order of hosts is that
+// of the answer, so those who lose their addresses are those tried last; but no host has its second RRset in before every host
+// has its first.
 func (q *query) trim(m *dns.Msg, room int) {
-	m.Extra = firstAddressesFirst(m.Extra)
-	all := m.Extra
+	all, ends := firstSetsFirst(m.Extra)
+	ends = ends[:min(len(ends), max(room, 0)/shortestRecord)]
 	m.Compress = true // what does not fit plain is sent compressed
-	tooMany := sort.Search(len(all), func(n int) bool {
-		m.Extra = all[:n+1]
+	fit := sort.Search(len(ends), func(n int) bool {
+		m.Extra = all[:ends[n]]
 		return m.Len()+q.signatures(m) > room
 	})
-	m.Extra = all[:tooMany:tooMany]
-	m.Compress = false // the server decides
+	m.Extra = nil
+	if fit > 0 {
+		m.Extra = all[:ends[fit-1]:ends[fit-1]]
+	}
+	if q.sealed() && m.Len() > room {
+		m.Truncate(room) // the server does not, for a message that is signed
+	}
 }
 
-func firstAddressesFirst(extra []dns.RR) []dns.RR {
-	sorted, rest := make([]dns.RR, 0, len(extra)+1), []dns.RR(nil)
-	for i, rr := range extra {
-		if i > 0 && extra[i-1].Header().Name == rr.Header().Name {
-			rest = append(rest, rr)
-		} else {
-			sorted = append(sorted, rr)
+// shortestRecord is an A record whose owner is compressed away. It bounds how many are tried.
+const shortestRecord = 16
+
+// firstSetsFirst is extra with the first RRset of each host before the second of any, and where each RRset ends.
+func firstSetsFirst(extra []dns.RR) (all []dns.RR, ends []int) {
+	var firsts, seconds [][]dns.RR
+	for i := 0; i < len(extra); {
+		h, n := extra[i].Header(), i+1
+		for n < len(extra) && extra[n].Header().Name == h.Name && extra[n].Header().Rrtype == h.Rrtype {
+			n++
 		}
+		if i > 0 && extra[i-1].Header().Name == h.Name {
+			seconds = append(seconds, extra[i:n])
+		} else {
+			firsts = append(firsts, extra[i:n])
+		}
+		i = n
 	}
-	return append(sorted, rest...)
+	for _, set := range append(firsts, seconds...) {
+		all = append(all, set...)
+		ends = append(ends, len(all))
+	}
+	return all, ends
 }
 
 // signatures is about how many octets of RRSIG records the dnssec plugin in front will add: one for each RRset, with the
@@ -178,8 +214,12 @@ func (q *query) any() (int, error) {
 // noData answers that the name exists and has nothing of the type; c is Calm unless there should have been something. With
 // fallthrough the next plugin may know better.
 func (q *query) noData(c pool.Condition) (int, error) {
-	if q.owner.site.Fall.Through(q.owner.name) {
-		return plugin.NextOrFailure(Name, q.handler.Next, q.ctx, q.state.W, q.state.Req)
+	if q.owner.site.Fall.Through(q.owner.name) && q.handler.Next != nil {
+		// The name exists, whatever the plugin below thinks of it.
+		code, err := plugin.NextOrFailure(Name, q.handler.Next, q.ctx, existing{q.state.W}, q.state.Req)
+		if plugin.ClientWrite(code) {
+			return code, err
+		}
 	}
 	m := q.reply()
 	m.Ns = []dns.RR{q.soa(c)}
@@ -202,24 +242,29 @@ func (q *query) servFail() (int, error) {
 // it has none, one of our own for the zone of the block. Its TTL bounds how long resolvers keep the denial, so it is short
 // where hosts are missing that should be there.
 func (q *query) soa(c pool.Condition) *dns.SOA {
-	soa := q.soaBelow()
+	soa := q.owner.below.get(q.soaBelow)
 	if soa == nil {
-		ns := "ns.dns."
-		if q.owner.zone != "." {
-			ns += q.owner.zone
-		}
-		soa = &dns.SOA{
-			Hdr:    dns.RR_Header{Name: q.owner.zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 30},
-			Ns:     ns,
-			Mbox:   "hostmaster." + ns[len("ns.dns."):],
-			Serial: uint32(q.owner.site.Pool.Answer().Built.Unix()), Refresh: 7200, Retry: 1800, Expire: 86400, Minttl: 30,
-		}
+		soa = q.ownSOA()
 	}
 	soa.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl)
 	if c != pool.Calm {
 		soa.Hdr.Ttl = min(soa.Hdr.Ttl, quick)
 	}
 	return soa
+}
+
+// ownSOA is for a zone of which the next plugin knows nothing.
+func (q *query) ownSOA() *dns.SOA {
+	host := q.owner.zone
+	if host == "." {
+		host = ""
+	}
+	return &dns.SOA{
+		Hdr:    dns.RR_Header{Name: q.owner.zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 30},
+		Ns:     "ns.dns." + host,
+		Mbox:   "hostmaster." + host,
+		Serial: uint32(q.owner.site.Pool.Answer().Built.Unix()), Refresh: 7200, Retry: 1800, Expire: 86400, Minttl: 30,
+	}
 }
 
 // soaBelow asks the next plugin for the SOA record of the zone around the owned name. Whatever it says, a record from

@@ -105,10 +105,7 @@ func isHostLabel(l string) bool {
 	return true
 }
 
-func isNumber(l string) bool {
-	_, err := strconv.ParseUint(l, 10, 64)
-	return err == nil
-}
+func isNumber(l string) bool { return strings.Trim(l, "0123456789") == "" }
 
 // SplitHost reads NAME[:PORT], ADDRESS[:PORT], [ADDRESS6][:PORT] or a bare ADDRESS6. The name is as it was written and not
 // checked; the port is DefaultPort if none is given.
@@ -117,9 +114,9 @@ func SplitHost(s string) (name string, port uint16, err error) {
 		return s, DefaultPort, nil
 	}
 	switch {
-	case strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]"):
+	case strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") && strings.Contains(s, ":"):
 		return s[1 : len(s)-1], DefaultPort, nil
-	case !strings.Contains(s, ":"):
+	case !strings.ContainsAny(s, ":[]"):
 		return s, DefaultPort, nil
 	}
 	name, text, err := net.SplitHostPort(s)

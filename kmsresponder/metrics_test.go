@@ -1,0 +1,108 @@
+package kmsresponder
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/kmswire"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// gathered is every metric of a pool that is not 0, one line each.
+func gathered(t *testing.T, pool string, extra ...prometheus.Collector) []string {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(callsTotal, callHresultsTotal, callDuration, callRetriesTotal, callFailoversTotal, hostRequestsTotal, refusedTotal)
+	registry.MustRegister(extra...)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, f := range families {
+		for _, m := range f.Metric {
+			var labels []string
+			ours := false
+			for _, l := range m.Label {
+				ours = ours || l.GetName() == "pool" && l.GetValue() == pool
+				if l.GetName() != "pool" {
+					labels = append(labels, l.GetValue())
+				}
+			}
+			value := m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			if ours && value != 0 {
+				lines = append(lines, strings.TrimSpace(fmt.Sprintln(strings.TrimPrefix(f.GetName(), "coredns_kms_"), labels, value)))
+			}
+		}
+	}
+	return lines
+}
+
+func TestMetrics(t *testing.T) {
+	const pool = "metrics.example.org"
+	m := NewMetrics(pool)
+	m.Called(CallRecord{Version: kmswire.V6, Took: time.Millisecond, Retries: 1, Failovers: 2})
+	m.Called(CallRecord{Version: kmswire.V4, Result: ForwardedError, HRESULT: kmswire.ClockSkew})
+	m.Called(CallRecord{Version: kmswire.Version{Major: 9}, Result: ForwardedError, HRESULT: 0x80004005})
+	m.Called(CallRecord{Version: kmswire.V5, Result: Failed})
+	m.Asked(Ask{Host: "kms1.example.org:1688", Outcome: Answered})
+	m.Asked(Ask{Host: "kms1.example.org:1688", Outcome: Silent})
+	m.Asked(Ask{Host: "kms2.example.org:1688", Outcome: Answered, Copy: true})
+	m.Refused(RefusedRate, alice)
+	idle := GatewayCollector{Gateways: func() map[string]*Gateway {
+		g := NewGateway(GatewayConfig{Pool: poolOf(hostAt("192.0.2.1:1688", 0))})
+		g.admission.enter(alice, noon, Limits{Connections: 1, Client: 1})
+		return map[string]*Gateway{pool: g}
+	}}
+	want := []string{
+		"call_duration_seconds [] 4",
+		"call_failovers_total [] 2",
+		"call_hresults_total [C004F06C] 1",
+		"call_hresults_total [other] 1",
+		"call_retries_total [] 1",
+		"calls_total [forwarded_error 4] 1",
+		"calls_total [failed 5] 1",
+		"calls_total [forwarded_ok 6] 1",
+		"calls_total [forwarded_error other] 1",
+		"host_requests_total [kms1.example.org:1688 call answered] 1",
+		"host_requests_total [kms1.example.org:1688 call silent] 1",
+		"host_requests_total [kms2.example.org:1688 copy answered] 1",
+		"responder_connections [] 1",
+		"responder_refused_total [rate] 1",
+	}
+	got := gathered(t, pool, idle)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestWords: every value of a label has a word of its own.
+func TestWords(t *testing.T) {
+	seen := make(map[string]bool)
+	add := func(word string) {
+		if word == "" || seen[word] || strings.ToLower(word) != word {
+			t.Errorf("word %q", word)
+		}
+		seen[word] = true
+	}
+	for _, r := range Results() {
+		add(r.String())
+	}
+	for _, o := range Outcomes() {
+		if o != Declined { // a host declines, and so the call is declined
+			add(o.String())
+		}
+	}
+	for _, r := range Refusals() {
+		add(r.String())
+	}
+	if len(Results()) != len(resultWords) || len(Outcomes()) != len(outcomeWords) || len(Refusals()) != len(refusalWords) {
+		t.Error("a list is not complete")
+	}
+}

@@ -1,0 +1,152 @@
+package kmsresponder
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/dcerpc"
+)
+
+// TestUpstreamParks: connections are used again, the latest first; not when they
+// are old, nor when the host is no longer at their address.
+func TestUpstreamParks(t *testing.T) {
+	h := startHost(t, &host{})
+	address := netip.MustParseAddrPort(h.addr)
+	here, u := []netip.Addr{address.Addr()}, new(upstream)
+	open := func() *upstreamConn {
+		t.Helper()
+		c, err := dialUpstream(address, time.Now().Add(20*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.conn.Close() })
+		return c
+	}
+	closed := func(c *upstreamConn) bool { return errors.Is(c.conn.SetDeadline(time.Time{}), net.ErrClosed) }
+	if u.take(here, noon) != nil {
+		t.Error("a connection came from nowhere")
+	}
+	first, second, third := open(), open(), open()
+	u.park(first, noon)
+	u.park(second, noon.Add(time.Second))
+	if u.take(here, noon) != second || u.take(here, noon.Add(parkedFor-1)) != first || closed(first) || closed(second) {
+		t.Error("parked connections were not used, or in another order")
+	}
+	u.park(first, noon)
+	u.park(second, noon.Add(time.Second))
+	if u.take(here, noon.Add(parkedFor+time.Second)) != nil || !closed(first) || !closed(second) {
+		t.Error("an old connection was used or left open")
+	}
+	u.park(third, noon)
+	if u.take([]netip.Addr{alice}, noon) != nil || !closed(third) {
+		t.Error("a connection to an address that the host left was used or left open")
+	}
+	first, second = open(), open()
+	u.park(first, noon)
+	u.park(second, noon.Add(time.Second))
+	if u.expire(noon) || !closed(first) || closed(second) || !u.expire(noon.Add(time.Second)) || !closed(second) {
+		t.Error("what was old stayed, or what was not went")
+	}
+	for range maxParked + 1 {
+		third = open()
+		u.park(third, noon)
+	}
+	if !closed(third) || len(u.parked) != maxParked {
+		t.Errorf("%d are parked", len(u.parked))
+	}
+	u.close()
+	third = open()
+	if u.park(third, noon); !closed(third) || len(u.parked) != 0 {
+		t.Error("open after the end")
+	}
+}
+
+// TestUpstreamAddresses: each address of a host is tried, and the one that
+// worked comes first the next time.
+func TestUpstreamAddresses(t *testing.T) {
+	h := startHost(t, &host{addr: "127.0.0.7:0"})
+	address := netip.MustParseAddrPort(h.addr)
+	addresses := []netip.Addr{netip.MustParseAddr("127.0.0.8"), address.Addr()}
+	u := new(upstream)
+	for range 2 {
+		c, err := u.dial(addresses, address.Port(), time.Now().Add(20*time.Second))
+		if err != nil || c.address != address {
+			t.Fatalf("%v", err)
+		}
+		c.conn.Close()
+	}
+	if u.answered.Load() == nil || *u.answered.Load() != address || addresses[0] == address.Addr() {
+		t.Error("not remembered, or the caller's list was changed")
+	}
+	if _, err := u.dial(addresses[:1], address.Port(), time.Now().Add(20*time.Second)); classify(err) != Dead {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestUpstreams(t *testing.T) {
+	var all upstreams
+	if all.find("a") != nil {
+		t.Error("found before")
+	}
+	a := all.get("a")
+	if all.get("a") != a || all.find("a") != a || all.get("b") == a {
+		t.Error("hosts are mixed up")
+	}
+	all.expire(noon, func(endpoint string) bool { return endpoint == "b" })
+	if all.find("a") != nil || all.find("b") == nil {
+		t.Error("a host that nobody wants was kept, or one that is wanted was not")
+	}
+	all.close()
+	if !all.get("c").closed || !all.find("b").closed {
+		t.Error("open after the end")
+	}
+}
+
+func TestUpstreamSilence(t *testing.T) {
+	u, now := new(upstream), time.Now()
+	if u.wasSilent(now) {
+		t.Error("silent before it was asked")
+	}
+	u.note(Silent)
+	u.note(Dead)
+	if !u.wasSilent(now.Add(silentFor-time.Second)) || u.wasSilent(now.Add(silentFor+time.Minute)) {
+		t.Error("not silent for as long as it should be")
+	}
+	u.note(Declined)
+	if u.wasSilent(now) {
+		t.Error("silent although it answered")
+	}
+}
+
+func TestClassify(t *testing.T) {
+	operation := func(err error) error { return &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", err)} }
+	for _, tc := range []struct {
+		err  error
+		want Outcome
+	}{
+		{hostFault{dcerpc.StatusServerTooBusy}, Faulted},
+		{hostRefuse{"bind_nak"}, Faulted},
+		{hostStray{"response for call 3"}, Garbled},
+		{fmt.Errorf("dcerpc: %w", dcerpc.ErrVersion), Garbled},
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, Silent},
+		{operation(syscall.ETIMEDOUT), Silent},
+		{operation(syscall.ECONNREFUSED), Dead},
+		{operation(syscall.ECONNRESET), Dead},
+		{operation(syscall.EHOSTUNREACH), Dead},
+		{io.EOF, Dead},
+		{fmt.Errorf("dcerpc: %w", io.ErrUnexpectedEOF), Dead},
+		{operation(syscall.EMFILE), Local},
+		{operation(syscall.EADDRNOTAVAIL), Local},
+	} {
+		if got := classify(tc.err); got != tc.want {
+			t.Errorf("%v: %v, want %v", tc.err, got, tc.want)
+		}
+	}
+}

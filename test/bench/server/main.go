@@ -1,0 +1,31 @@
+// Command server is a CoreDNS with the plugins that are measured against each other, so that all of them run in one binary,
+// and next to nothing else.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	_ "github.com/coredns-kms/coredns-kms"                     // kms
+	_ "github.com/coredns-kms/coredns-kms/test/bench/constant" // constant
+
+	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/coremain"
+	_ "github.com/coredns/coredns/plugin/bind"     // bind
+	_ "github.com/coredns/coredns/plugin/errors"   // errors
+	_ "github.com/coredns/coredns/plugin/file"     // file
+	_ "github.com/coredns/coredns/plugin/metrics"  // prometheus
+	_ "github.com/coredns/coredns/plugin/ready"    // ready
+	_ "github.com/coredns/coredns/plugin/template" // template
+)
+
+// directives is in the order of the real CoreDNS.
+var directives = []string{"bind", "ready", "prometheus", "errors", "template", "kms", "constant", "file"}
+
+func main() {
+	if err := dnsserver.SetDirectives(directives); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	coremain.Run()
+}

@@ -27,21 +27,6 @@ func Refusals() []Refusal {
 	return []Refusal{RefusedNetwork, RefusedConnections, RefusedClient, RefusedRate}
 }
 
-// PrivateNetworks is who may connect unless the configuration says otherwise:
-// loopback, and addresses that are not routed on the Internet.
-func PrivateNetworks() []netip.Prefix { return slices.Clone(privateNetworks) }
-
-var privateNetworks = []netip.Prefix{
-	netip.MustParsePrefix("127.0.0.0/8"),
-	netip.MustParsePrefix("10.0.0.0/8"),
-	netip.MustParsePrefix("172.16.0.0/12"),
-	netip.MustParsePrefix("192.168.0.0/16"),
-	netip.MustParsePrefix("169.254.0.0/16"),
-	netip.MustParsePrefix("::1/128"),
-	netip.MustParsePrefix("fc00::/7"),
-	netip.MustParsePrefix("fe80::/10"),
-}
-
 // Limits bound what clients may take. Everywhere, a negative number is no limit.
 type Limits struct {
 	Connections int // open at once

@@ -25,11 +25,11 @@ func TestAllowed(t *testing.T) {
 		"127.0.0.1": true, "10.1.2.3": true, "172.16.0.1": true, "172.32.0.1": false, "192.168.255.255": true,
 		"169.254.1.1": true, "8.8.8.8": false, "::1": true, "fd00::1": true, "fe80::1%eth0": true, "2001:db8::1": false,
 	} {
-		if got := allowed(privateNetworks, netip.MustParseAddr(address)); got != want {
+		if got := allowed(usual.Allow, netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: %v", address, got)
 		}
 	}
-	if allowed(privateNetworks, netip.Addr{}) {
+	if allowed(usual.Allow, netip.Addr{}) {
 		t.Error("no address is allowed")
 	}
 }

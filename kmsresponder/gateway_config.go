@@ -10,13 +10,8 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 )
 
-// The defaults of GatewayConfig.
-const (
-	DefaultBudget            = 10 * time.Second
-	DefaultConnections       = 4096
-	DefaultClientConnections = 64
-	DefaultRate              = 120
-)
+// usual is the defaults of GatewayConfig.
+var usual = config.DefaultResponder()
 
 // GatewayConfig is what a gateway does, from one Configure to the next. Only
 // Pool is required.
@@ -40,10 +35,10 @@ type GatewayConfig struct {
 
 	Observer Observer
 
-	Allow  []netip.Prefix // PrivateNetworks if empty
+	Allow  []netip.Prefix // private networks and loopback if empty
 	Limits Limits         // where 0, the default
 
-	Budget       time.Duration // for one call, every host asked in it; DefaultBudget if 0
+	Budget       time.Duration // for one call, every host asked in it; the default if 0
 	IdleTimeout  time.Duration // for a client's next PDU to arrive completely; DefaultIdleTimeout if 0
 	WriteTimeout time.Duration // for one answer to be sent; DefaultWriteTimeout if 0
 }
@@ -65,7 +60,7 @@ func prepare(c GatewayConfig) *settings {
 		}
 	}
 	if len(s.Allow) == 0 {
-		s.Allow = privateNetworks
+		s.Allow = usual.Allow
 	}
 	if s.Observer == nil {
 		s.Observer = unobserved{}
@@ -73,10 +68,10 @@ func prepare(c GatewayConfig) *settings {
 	if s.Ledger == nil {
 		s.Warm = 0
 	}
-	usually(&s.Limits.Connections, DefaultConnections)
-	usually(&s.Limits.Client, DefaultClientConnections)
-	usually(&s.Limits.Rate, DefaultRate)
-	usually(&s.Budget, DefaultBudget)
+	usually(&s.Limits.Connections, usual.Connections)
+	usually(&s.Limits.Client, usual.PerClient)
+	usually(&s.Limits.Rate, usual.Rate)
+	usually(&s.Budget, usual.Budget)
 	usually(&s.IdleTimeout, DefaultIdleTimeout)
 	usually(&s.WriteTimeout, DefaultWriteTimeout)
 	return s

@@ -3,12 +3,11 @@
 package dcerpc
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coredns-kms/coredns-kms/test/pcap"
 )
 
 // fields are what is asked of Wireshark's dissector about every PDU. Where one
@@ -151,20 +150,20 @@ func faults() []message {
 
 // TestWiresharkReads: the dissector sees in each PDU what was put there.
 func TestWiresharkReads(t *testing.T) {
-	c, want := newCapture(), []string(nil)
+	c, want := pcap.New(), []string(nil)
 	for i, conversation := range conversations() {
-		s := c.open(uint16(50000 + i))
+		s := c.Open(uint16(50000 + i))
 		for _, m := range conversation {
-			s.send(m.fromServer, m.octets)
+			s.Send(m.fromServer, m.octets)
 			want = append(want, m.want)
 		}
-		s.close()
+		s.Close()
 	}
 	args := []string{"-Y", "dcerpc", "-T", "fields", "-E", "separator=|"}
 	for _, f := range fields {
 		args = append(args, "-e", "dcerpc."+f)
 	}
-	got := tshark(t, c, args...)
+	got := c.Read(t, args...)
 	if len(got) != len(want) {
 		t.Fatalf("%d PDUs dissected, %d sent", len(got), len(want))
 	}
@@ -181,50 +180,19 @@ func TestWiresharkReads(t *testing.T) {
 	}
 	// The two refused binds are worth a warning to Wireshark, as they should be.
 	const refused = "Bind not acknowledged"
-	if got := complaints(t, c); !slices.Equal(got, []string{refused, refused}) {
+	if got := c.Complaints(t); !slices.Equal(got, []string{refused, refused}) {
 		t.Errorf("Wireshark complains: %q; want only %q, twice", got, refused)
 	}
 }
 
 // TestWiresharkWouldComplain: the silence above means something.
 func TestWiresharkWouldComplain(t *testing.T) {
-	c := newCapture()
-	s := c.open(50000)
+	c := pcap.New()
+	s := c.Open(50000)
 	broken := oneContext().octets
 	broken[24] = 9 // contexts
-	s.send(fromClient, broken)
-	if got := complaints(t, c); len(got) == 0 {
+	s.Send(fromClient, broken)
+	if got := c.Complaints(t); len(got) == 0 {
 		t.Error("nine contexts in the room of one, and no complaint")
 	}
-}
-
-// complaints returns what the dissector finds malformed or worth a warning or
-// an error, in any layer; one line for each packet.
-func complaints(t *testing.T, c *capture) []string {
-	return tshark(t, c, "-Y", "_ws.malformed || _ws.expert.severity >= 0x600000",
-		"-T", "fields", "-e", "_ws.expert.message")
-}
-
-// tshark runs tshark over c and returns its lines. TCP checksums and sequence
-// numbers are checked too, so that a fault of the capture is not taken for one
-// of a PDU.
-func tshark(t *testing.T, c *capture, args ...string) []string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "dcerpc.pcap")
-	if err := os.WriteFile(path, c.file, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	args = append([]string{"-n", "-r", path, "-d", "tcp.port==1688,dcerpc",
-		"-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"}, args...)
-	var stderr strings.Builder
-	cmd := exec.Command("tshark", args...)
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("tshark, which this test needs: %v\n%s", err, stderr.String())
-	}
-	if len(out) == 0 {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }

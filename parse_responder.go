@@ -108,6 +108,9 @@ func prefixes(args []string) ([]netip.Prefix, error) {
 			}
 			p = netip.PrefixFrom(one, one.BitLen())
 		}
+		if p.Addr().Is4In6() {
+			return nil, fmt.Errorf("allow %s: an IPv4 network as such, as in 10.0.0.0/8", a)
+		}
 		if p != p.Masked() {
 			return nil, fmt.Errorf("allow %s: bits behind the mask: write %s", a, p.Masked())
 		}

@@ -171,6 +171,7 @@ func TestParseErrors(t *testing.T) {
 		"responder option twice":   {"responder {\nwarm 1\nwarm 2\n}", 4, "warm twice"},
 		"allow":                    {"responder {\nallow everybody\n}", 3, "a network, as in 10.0.0.0/8"},
 		"allow nobody":             {"responder {\nallow\n}", 4, "at least one"},
+		"allow mapped":             {"responder {\nallow ::ffff:10.0.0.0/104\n}", 3, "an IPv4 network as such"},
 		"allow unmasked":           {"responder {\nallow 10.0.0.1/8\n}", 3, "write 10.0.0.0/8"},
 		"policy":                   {"responder {\npolicy random\n}", 3, "one of concentrate, spread"},
 		"policy without a word":    {"responder {\npolicy\n}", 3, "policy concentrate|spread"},

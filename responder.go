@@ -106,9 +106,9 @@ type callLog struct {
 func (o callLog) Called(r kmsresponder.CallRecord) {
 	o.Metrics.Called(r)
 	if r.Result == kmsresponder.ForwardedOK {
-		log.Infof("pool %s: call: %s", o.pool, r)
+		log.Info("pool " + o.pool + ": call: " + r.String())
 	} else {
-		log.Warningf("pool %s: call: %s", o.pool, r)
+		log.Warning("pool " + o.pool + ": call: " + r.String())
 	}
 }
 

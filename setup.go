@@ -177,16 +177,22 @@ func (l *life) restartFailed() error {
 
 // shutdown gives up what a reload replaced. When the process ends it does nothing yet: queries are still answered.
 func (l *life) shutdown() error {
-	if l.restarting {
-		return l.finalShutdown()
+	if l.restarting && l.lease != nil {
+		l.lease.Release()
 	}
 	return nil
 }
 
+// finalShutdown ends everything. A responder finishes its calls, for which DNS may still be asked: this node is no longer told
+// to anybody.
 func (l *life) finalShutdown() error {
-	if l.lease != nil {
-		l.lease.Release()
+	if l.lease == nil {
+		return nil
 	}
+	for _, s := range l.sites {
+		s.Pool.Withdraw()
+	}
+	l.lease.Release()
 	return nil
 }
 

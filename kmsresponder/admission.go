@@ -63,6 +63,15 @@ func allowed(networks []netip.Prefix, from netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
+// household is what limits are for: an IPv4 address, or the /64 around an IPv6
+// address, of which one machine has as many as it likes.
+func household(a netip.Addr) netip.Addr {
+	if !a.Is6() {
+		return a
+	}
+	return netip.PrefixFrom(a.WithZone(""), 64).Masked().Addr()
+}
+
 // enter takes a connection in, to be given back with leave, or says why not.
 func (a *admission) enter(from netip.Addr, now time.Time, l Limits) (_ *guest, why Refusal, ok bool) {
 	a.mu.Lock()
@@ -70,6 +79,7 @@ func (a *admission) enter(from netip.Addr, now time.Time, l Limits) (_ *guest, w
 	if l.Connections >= 0 && a.conns >= l.Connections {
 		return nil, RefusedConnections, false
 	}
+	from = household(from)
 	g := a.guests[from]
 	if g == nil {
 		if len(a.guests) >= maxGuests {
@@ -91,7 +101,7 @@ func (a *admission) leave(from netip.Addr, g *guest, now time.Time) {
 	defer a.mu.Unlock()
 	a.conns--
 	g.conns--
-	a.forget(from, g, now)
+	a.forget(household(from), g, now)
 }
 
 // request reports whether g may make one more request, and counts it if so.

@@ -109,10 +109,21 @@ func TestAdmissionRate(t *testing.T) {
 	}
 }
 
+func TestHousehold(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::", "2001:db8::ffff:1": "2001:db8::", "2001:db8:0:1::1": "2001:db8:0:1::",
+		"fe80::1%eth0": "fe80::",
+	} {
+		if got := household(netip.MustParseAddr(address)); got != netip.MustParseAddr(want) {
+			t.Errorf("%s counts as %s, want %s", address, got, want)
+		}
+	}
+}
+
 // TestAdmissionBounded: addresses without a connection do not add up.
 func TestAdmissionBounded(t *testing.T) {
 	a, l := newAdmission(), Limits{Connections: -1, Client: -1, Rate: 1}
-	address := netip.MustParseAddr("fd00::")
+	address := netip.MustParseAddr("10.1.0.0")
 	staying, _, _ := a.enter(alice, noon, l)
 	for range maxGuests + 10 {
 		address = address.Next()

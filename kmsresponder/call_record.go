@@ -1,8 +1,9 @@
 package kmsresponder
 
 import (
-	"fmt"
+	"cmp"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
@@ -95,26 +96,23 @@ type CallRecord struct {
 // as they can be seen, then who asked, and how the call went. What the client
 // said is escaped.
 func (r CallRecord) String() string {
-	event := fmt.Sprintf("0x%08X, -, -, -, -, -, -, -, - from %s", uint32(r.HRESULT), r.From)
+	b := make([]byte, 0, 384)
 	if r.Request != nil {
-		event = requestLine(&fromAddr{r.From}, r.HRESULT, *r.Request)
+		b = appendRequest(b, r.HRESULT, r.Request)
+	} else {
+		b = append(appendHRESULT(b, r.HRESULT), ", -, -, -, -, -, -, -, - from "...)
 	}
-	host, count := r.Host, ""
-	if host == "" {
-		host = "none"
-	}
+	b = append(append(r.From.AppendTo(b), " version "...), versionWord(r.Version)...)
+	b = append(append(append(b, " host "...), cmp.Or(r.Host, "none")...), ' ')
+	b = append(b, r.Result.String()...)
 	if r.Request != nil && r.Result == ForwardedOK {
-		count = fmt.Sprintf(" count %d", r.Count)
+		b = strconv.AppendUint(append(b, " count "...), uint64(r.Count), 10)
 	}
-	return fmt.Sprintf("%s version %v host %s %s%s in %s, %d retries, %d failovers",
-		event, r.Version, host, r.Result, count, r.Took.Round(10*time.Microsecond), r.Retries, r.Failovers)
+	b = append(append(b, " in "...), r.Took.Round(10*time.Microsecond).String()...)
+	b = strconv.AppendInt(append(b, ", "...), int64(r.Retries), 10)
+	b = strconv.AppendInt(append(b, " retries, "...), int64(r.Failovers), 10)
+	return string(append(b, " failovers"...))
 }
-
-// fromAddr is an address without a port, as a net.Addr.
-type fromAddr struct{ netip.Addr }
-
-// Network implements net.Addr.
-func (*fromAddr) Network() string { return "ip" }
 
 // Observer hears what a gateway does. Any number of goroutines call it at once,
 // some of them while a client waits: it must be quick.

@@ -24,10 +24,10 @@ const (
 // choice is what is known when the hosts for one call are put in order.
 type choice struct {
 	policy config.Policy
-	client uint64  // identifies the client, for config.Concentrate
-	homes  int     // clients that have one of the hosts as their home
-	draw   uint32  // at random, for config.Spread
-	ranks  []uint8 // by index of the record; nil if all are able
+	client uint64                    // identifies the client, for config.Concentrate
+	homes  func(endpoint string) int // clients that have the host as their home, for Concentrate; nil if nobody knows
+	draw   uint32                    // at random, for config.Spread
+	ranks  []uint8                   // by index of the record; nil if all are able
 }
 
 // order appends the indices of s.Records to dst in the order in which to ask
@@ -64,7 +64,7 @@ func (c choice) concentrate(dst []uint16, records []pool.Record) []uint16 {
 		for i := first; i < end; i++ {
 			dst = append(dst, uint16(i))
 		}
-		open := min(max(c.homes/hostFull, 1), end-first)
+		open := min(max(c.clients(records[first:end])/hostFull, 1), end-first)
 		if open > 1 {
 			slices.SortFunc(dst[start:start+open], func(a, b uint16) int {
 				return cmp.Or(cmp.Compare(c.score(records[b].Endpoint), c.score(records[a].Endpoint)), cmp.Compare(a, b))
@@ -73,6 +73,20 @@ func (c choice) concentrate(dst []uint16, records []pool.Record) []uint16 {
 		first = end
 	}
 	return dst
+}
+
+// clients is how many have one of these hosts, which are of one priority, as
+// their home. Those of other priorities do not count: a host that is suspect
+// stands behind its equals for some seconds, and its clients are no reason to
+// open another one, whose count is low.
+func (c choice) clients(tier []pool.Record) int {
+	n := 0
+	if c.homes != nil {
+		for i := range tier {
+			n += c.homes(tier[i].Endpoint)
+		}
+	}
+	return n
 }
 
 // score is the client's attachment to a host: of those open, it stays with the

@@ -26,6 +26,30 @@ func named(s *pool.Snapshot, order []uint16) string {
 	return word
 }
 
+// homesAtA has n clients at home at a, and none elsewhere.
+func homesAtA(n int) func(string) int {
+	return func(endpoint string) int {
+		if endpoint == "a" {
+			return n
+		}
+		return 0
+	}
+}
+
+// TestASuspectOpensNoOther: a host that stands behind its equals for a while takes its clients out of the sum.
+func TestASuspectOpensNoOther(t *testing.T) {
+	s := tiers(0, 0, 1) // b and c, and behind them a, which is suspect
+	s.Records[0].Endpoint, s.Records[1].Endpoint, s.Records[2].Endpoint = "b", "c", "a"
+	for client := range 100 {
+		c := choice{client: identity(clientOf(client)), homes: func(endpoint string) int {
+			return map[string]int{"a": 50, "b": 50}[endpoint]
+		}}
+		if got := named(s, c.order(nil, s)); got != "bca" {
+			t.Fatalf("client %d: %s: c, which nobody has filled, is open", client, got)
+		}
+	}
+}
+
 func TestConcentrate(t *testing.T) {
 	tests := []struct {
 		name       string
@@ -42,7 +66,7 @@ func TestConcentrate(t *testing.T) {
 		{"enough for two", []uint16{0, 0, 0}, 100, nil, []string{"abc", "bac"}},
 		{"not enough for three", []uint16{0, 0, 0}, 149, nil, []string{"abc", "bac"}},
 		{"enough for three", []uint16{0, 0, 0}, 150, nil, []string{"abc", "acb", "bac", "bca", "cab", "cba"}},
-		{"priority first", []uint16{0, 1, 1}, 10_000, nil, []string{"abc", "acb"}},
+		{"priority first", []uint16{0, 1, 1}, 10_000, nil, []string{"abc"}},
 		{"priorities", []uint16{0, 1, 2}, 10_000, nil, []string{"abc"}},
 		{"silent behind", []uint16{0, 0, 1}, 0, []uint8{rankSilent, 0, 0}, []string{"bca"}},
 		{"unable behind silent", []uint16{0, 0, 1}, 0, []uint8{rankUnable, rankSilent, 0}, []string{"cba"}},
@@ -52,7 +76,7 @@ func TestConcentrate(t *testing.T) {
 			s := tiers(tc.priorities...)
 			seen := make(map[string]int)
 			for client := range 1000 {
-				c := choice{client: identity(clientOf(client)), homes: tc.homes, ranks: tc.ranks}
+				c := choice{client: identity(clientOf(client)), homes: homesAtA(tc.homes), ranks: tc.ranks}
 				first := named(s, c.order(nil, s))
 				seen[first]++
 				if again := named(s, c.order(nil, s)); again != first {
@@ -82,7 +106,7 @@ func TestRendezvous(t *testing.T) {
 	three, four := tiers(0, 0, 0), tiers(0, 0, 0, 0)
 	moved, lost := 0, 0
 	for client := range 1000 {
-		c := choice{client: identity(clientOf(client)), homes: 200}
+		c := choice{client: identity(clientOf(client)), homes: func(string) int { return 70 }}
 		before, after := named(three, c.order(nil, three)), named(four, c.order(nil, four))
 		if before[0] != after[0] {
 			moved++
@@ -150,7 +174,7 @@ func TestCovers(t *testing.T) {
 
 func BenchmarkChoose(b *testing.B) {
 	s := tiers(0, 0, 0, 1, 1, 1)
-	c := choice{client: 1, homes: 1000}
+	c := choice{client: 1, homes: func(string) int { return 500 }}
 	var room [8]uint16
 	b.ReportAllocs()
 	for b.Loop() {

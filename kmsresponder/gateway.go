@@ -11,7 +11,6 @@ import (
 
 	"github.com/coredns-kms/coredns-kms/internal/dcerpc"
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
-	"github.com/coredns-kms/coredns-kms/internal/pool"
 )
 
 // Gateway is the responder: clients call it as if it were a KMS host, and it has
@@ -33,7 +32,6 @@ type Gateway struct {
 	guests   map[*guestConn]struct{}
 	draining time.Time // when unused connections end; zero while serving
 
-	serving atomic.Bool
 }
 
 const (
@@ -80,14 +78,6 @@ func (g *Gateway) Configure(c GatewayConfig) { g.settings.Store(prepare(c)) }
 // Connections is the number of clients' connections that are open.
 func (g *Gateway) Connections() int { return g.admission.open() }
 
-// Available reports whether a client that is sent here will find a host behind
-// us: we accept connections, and of the pool at least one host is believed
-// alive.
-func (g *Gateway) Available() bool {
-	s := g.settings.Load().Pool.Snapshot()
-	return g.serving.Load() && s.Condition != pool.AllDown && len(s.Records) > 0
-}
-
 // ListenGateway listens on address as a gateway should: without keep-alives,
 // which come later than any client's deadline and cost each connection three
 // system calls.
@@ -109,26 +99,26 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	copying, stopCopies := context.WithCancel(ctx)
 	defer stopCopies()
-	var work, calls sync.WaitGroup
+	var work sync.WaitGroup
 	work.Go(func() { g.keepHouse(working) })
 	work.Go(func() { g.sendCopies(copying) })
 
 	wake := context.AfterFunc(ctx, func() { interrupt(ln) })
+	calls := newHands(func(c *guestConn) { g.converse(working, c) })
 	take := func(conn net.Conn) {
 		if c := g.admit(conn); c != nil {
-			calls.Go(func() { g.converse(working, c) })
+			calls.take(c)
 		}
 	}
-	g.serving.Store(true)
 	err := accept(ctx, ln, take)
-	g.serving.Store(false)
 	wake()
 	if ctx.Err() != nil {
 		emptyBacklog(ln, take)
 	}
 	ln.Close()
 
-	g.drain(&calls)
+	calls.dismiss()
+	g.drain(&calls.all)
 	stop()
 	stopCopies()
 	g.upstreams.close()
@@ -173,8 +163,8 @@ func (g *Gateway) admit(conn net.Conn) *guestConn {
 		taken, why, ok = g.admission.enter(from, now, s.Limits)
 	}
 	if !ok {
-		conn.Close()
 		s.Observer.Refused(why, from)
+		conn.Close()
 		return nil
 	}
 	c := &guestConn{Conn: conn, from: from, guest: taken}

@@ -39,6 +39,7 @@ type gatewayCall struct {
 	again    bool             // all hosts have been asked once
 	done     map[string]bool  // by endpoint, hosts not to be asked again; nil while there is none
 	declined *kmswire.HRESULT // what the first host said that declined
+	mute     bool             // a host that is believed alive said nothing: it might have served
 }
 
 // target is a host to be asked.
@@ -129,12 +130,12 @@ func (c *gatewayCall) forward() []byte {
 // fail settles the result of a call that no host took.
 func (c *gatewayCall) fail() []byte {
 	switch {
-	case c.declined != nil:
+	case c.declined != nil && !c.mute:
 		c.record.Result, c.record.HRESULT = AllDeclined, *c.declined
 	case c.believed:
-		c.record.Result = Failed
+		c.record.Result, c.record.Host = Failed, ""
 	default:
-		c.record.Result = NoHost
+		c.record.Result, c.record.Host = NoHost, ""
 	}
 	return nil
 }
@@ -165,7 +166,10 @@ func (c *gatewayCall) offered(s *pool.Snapshot) []target {
 		if choice.policy == config.Spread {
 			choice.draw = rand.Uint32()
 		} else {
-			choice.client, choice.homes = identity(c.client), c.settings.homes(s)
+			choice.client = identity(c.client)
+			if c.settings.Ledger != nil {
+				choice.homes = c.settings.Ledger.Homes
+			}
 		}
 	}
 	var room [8]uint16
@@ -268,6 +272,7 @@ func (c *gatewayCall) ask(t target, until time.Time, s *pool.Snapshot) (response
 		// It would cost the second round what it cost the first.
 		c.exclude(t.endpoint)
 	}
+	c.mute = c.mute || !t.down && !a.outcome.answered()
 	c.record.Failovers++
 	return nil, false
 }

@@ -93,15 +93,3 @@ func (s *settings) covers(endpoint string, q *kmswire.RequestV4) bool {
 	group, known := s.Group(q.KMSID)
 	return !known || covers(s.keys[endpoint], group)
 }
-
-// homes is how many clients have a home among the hosts of snapshot.
-func (s *settings) homes(snapshot *pool.Snapshot) int {
-	if s.Ledger == nil {
-		return 0
-	}
-	n := 0
-	for i := range snapshot.Records {
-		n += s.Ledger.Homes(snapshot.Records[i].Endpoint)
-	}
-	return n
-}

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 )
 
-// acceptPause is how long to wait when the system is short of something that a
-// connection needs: time enough for others to give it back, and little against
-// what a client waits for a connection.
+// acceptPause is how long to wait when a connection could not be accepted, for
+// want of something perhaps: time enough for others to give it back, and little
+// against what a client waits for a connection.
 const acceptPause = 50 * time.Millisecond
 
 // serve runs handle, in a goroutine of its own, for each connection that ln
@@ -52,27 +51,22 @@ func serve(ctx context.Context, ln net.Listener, most int, handle func(net.Conn)
 	return fmt.Errorf("accepting on %v: %w", ln.Addr(), err)
 }
 
-// accept passes each connection of ln to take until ln fails for good; when ctx
-// is done, ln is closed and so fails.
+// accept passes each connection of ln to take until ln is closed, which it is
+// when ctx is done. Any other error passes: the system may be out of descriptors
+// or memory, and what went wrong with one connection on its way is told here too
+// (accept(2)).
 func accept(ctx context.Context, ln net.Listener, take func(net.Conn)) error {
 	for {
 		conn, err := ln.Accept()
 		switch {
 		case err == nil:
 			take(conn)
-		case !exhausted(err):
+		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return err
 		default:
 			pause(ctx)
 		}
 	}
-}
-
-// exhausted reports whether err means that the process or the system has run
-// out of descriptors or memory, which passes, and is no reason to stop.
-func exhausted(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
-		errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
 // pause waits for acceptPause, or until ctx is done.

@@ -2,6 +2,7 @@ package kmsresponder
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -43,7 +44,7 @@ func gathered(t *testing.T, pool string, extra ...prometheus.Collector) []string
 }
 
 func TestMetrics(t *testing.T) {
-	const pool = "metrics.example.org"
+	pool := fmt.Sprintf("metrics%d.example.org", rand.Uint32()) // counters outlive a test
 	m := NewMetrics(pool)
 	m.Called(CallRecord{Version: kmswire.V6, Took: time.Millisecond, Retries: 1, Failovers: 2})
 	m.Called(CallRecord{Version: kmswire.V4, Result: ForwardedError, HRESULT: kmswire.ClockSkew})

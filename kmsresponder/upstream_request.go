@@ -30,17 +30,18 @@ var (
 // can be seen, else nil.
 //
 // A parked connection may have been closed by the host since, and nobody is to
-// blame for that: whatever goes wrong on one, short of silence or an answer, is
-// tried once more on a new one, which decides. To ask a host twice does no
-// harm: it counts a client once.
+// blame for that; or a firewall on the way may have forgotten it, and swallow
+// what comes. Whatever goes wrong on one, short of an answer, is tried once more
+// on a new one, which decides. To ask a host twice does no harm: it counts a
+// client once.
 func (g *Gateway) request(t target, message []byte, q *kmswire.RequestV4, until time.Time) hostAnswer {
 	if len(t.addresses) == 0 {
 		return hostAnswer{outcome: Unresolved, err: errNoAddress}
 	}
 	u, retries := g.upstreams.get(t.endpoint), 0
 	if c := u.take(t.addresses, time.Now()); c != nil {
-		a := u.use(c, message, q, until)
-		if a.outcome != Dead && a.outcome != Garbled {
+		a := u.use(c, message, q, parkedUntil(until))
+		if a.outcome != Dead && a.outcome != Garbled && a.outcome != Silent {
 			return a
 		}
 		// The others are as old, or older.
@@ -56,6 +57,13 @@ func (g *Gateway) request(t target, message []byte, q *kmswire.RequestV4, until 
 	a := u.use(c, message, q, until)
 	a.retries = retries
 	return a
+}
+
+// parkedUntil is until when a parked connection may take, so that a new one has
+// most of the time.
+func parkedUntil(until time.Time) time.Time {
+	now := time.Now()
+	return now.Add(min(until.Sub(now)/3, time.Second))
 }
 
 // use has message answered on c, which it parks or closes.

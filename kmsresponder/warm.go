@@ -90,9 +90,15 @@ func (g *Gateway) wants(s *settings, endpoint string, j copyJob) bool {
 	if u := g.upstreams.find(endpoint); u != nil && u.wasSilent(j.call.At) {
 		return false
 	}
+	most := s.Warm
+	if j.request == nil {
+		// Known by its address, of which one machine may have several in a month:
+		// the host may count fewer than the ledger does.
+		most *= 3
+	}
 	last := s.Ledger.Visited(j.call.Client, endpoint)
 	if age := j.call.At.Sub(last); !last.IsZero() && age < counted {
-		return age >= copyEvery && s.Ledger.Clients(endpoint) <= s.Warm
+		return age >= copyEvery && s.Ledger.Clients(endpoint) <= most
 	}
-	return s.Ledger.Clients(endpoint) < s.Warm
+	return s.Ledger.Clients(endpoint) < most
 }

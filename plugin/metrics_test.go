@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func TestAnswersAreCountedByResult(t *testing.T) {
 		"no type":   {"kms1.example.org=up", config.Serve, dns.TypeTXT, NoData},
 	} {
 		t.Run(name, func(t *testing.T) {
-			zone := strings.ReplaceAll(name, " ", "-") + ".example.org."
+			zone := fmt.Sprintf("%s%d.example.org.", strings.ReplaceAll(name, " ", "-"), rand.Uint32()) // counters outlive a test
 			s := site(t, zone, tt.hosts)
 			s.AllDown = tt.all
 			h := newHandler(nil, s)
@@ -102,16 +103,16 @@ func TestMetricNames(t *testing.T) {
 }
 
 func TestProbesAndTransitionsAreCounted(t *testing.T) {
-	o := Observer{Pool: "counting"}
+	o := Observer{Pool: fmt.Sprint("counting", rand.Uint32())}
 	for _, outcome := range probe.Outcomes() {
 		o.Probed("h", probe.Result{Outcome: outcome, Err: fmt.Errorf("words")})
-		if got := testutil.ToFloat64(probesTotal.WithLabelValues("counting", "h", outcome.String())); got != 1 {
+		if got := testutil.ToFloat64(probesTotal.WithLabelValues(o.Pool, "h", outcome.String())); got != 1 {
 			t.Errorf("%s: counted %v", outcome, got)
 		}
 	}
 	for _, s := range pool.States() {
 		o.Changed(pool.Transition{Host: "h", To: s})
-		if got := testutil.ToFloat64(transitionsTotal.WithLabelValues("counting", "h", s.String())); got != 1 {
+		if got := testutil.ToFloat64(transitionsTotal.WithLabelValues(o.Pool, "h", s.String())); got != 1 {
 			t.Errorf("%s: counted %v", s, got)
 		}
 	}

@@ -82,7 +82,13 @@ func Hold[T any](l *Lease, key string, start func() (value T, run func(context.C
 	if _, ok := e.leases[l]; !ok {
 		return none, ErrReleased
 	}
-	if t := e.things[key]; t != nil {
+	holders := 1
+	if t := e.things[key]; t != nil && t.ended() {
+		holders += t.holders // it ended by itself: those who hold it get the new one
+		if slices.Contains(l.keys, key) {
+			holders--
+		}
+	} else if t != nil {
 		value, ok := t.value.(T)
 		if !ok {
 			return none, fmt.Errorf("%s is a %T, not a %T", key, t.value, none)
@@ -98,14 +104,26 @@ func Hold[T any](l *Lease, key string, start func() (value T, run func(context.C
 		return none, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t := &thing{value: value, holders: 1, cancel: cancel, done: make(chan struct{})}
+	t := &thing{value: value, holders: holders, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(t.done)
 		run(ctx)
 	}()
 	e.things[key] = t
-	l.keys = append(l.keys, key)
+	if !slices.Contains(l.keys, key) {
+		l.keys = append(l.keys, key)
+	}
 	return value, nil
+}
+
+// ended is whether t's run returned, which nobody told it to while t is in the table.
+func (t *thing) ended() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Release gives back everything l holds and waits until what nobody else holds has stopped: what was taken last stops first,

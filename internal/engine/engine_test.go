@@ -100,6 +100,27 @@ func TestLastTakenStopsFirst(t *testing.T) {
 	}
 }
 
+// TestWhatEndedByItselfIsStartedAgain: a reload revives what died.
+func TestWhatEndedByItselfIsStartedAgain(t *testing.T) {
+	e := New()
+	old, next := e.Lease(e.NextGeneration()), e.Lease(e.NextGeneration())
+	if _, err := Hold(old, "a", func() (*light, func(context.Context), error) {
+		return &light{}, func(context.Context) {}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	<-e.things["a"].done
+	a := hold(t, next, "a")
+	next.Release()
+	if a.isOff() {
+		t.Error("Stopped though the old configuration holds it too")
+	}
+	old.Release()
+	if !a.isOff() || len(e.things) != 0 {
+		t.Error("Still running, or in the table, with nobody to hold it")
+	}
+}
+
 func TestAFailedStartHoldsNothing(t *testing.T) {
 	e := New()
 	l := e.Lease(e.NextGeneration())

@@ -101,6 +101,14 @@ func (p *Pool) Advertise(node Record) {
 	p.publish(time.Now())
 }
 
+// Withdraw takes this node out of Answer: it is about to serve nobody.
+func (p *Pool) Withdraw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.node = nil
+	p.publish(time.Now())
+}
+
 // Hosts is what is known of each host, in the order of the Corefile.
 func (p *Pool) Hosts() []Status {
 	p.mu.Lock()
@@ -195,7 +203,7 @@ func (p *Pool) publish(now time.Time) {
 	members, last := p.members(), p.snapshot.Load()
 	p.replace(&p.snapshot, members, now)
 	next := p.snapshot.Load()
-	if p.node == nil || next.Condition == AllDown {
+	if p.node == nil || !slices.ContainsFunc(members, member.alive) {
 		p.answer.Store(next)
 	} else {
 		// The node is up as long as we are, and of use as long as a host is.

@@ -517,6 +517,20 @@ func TestANameThatNeverResolvedStaysUnchecked(t *testing.T) {
 	})
 }
 
+// TestNobodyToServeFor: a node in front of names that do not resolve is of no use.
+func TestNobodyToServeFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := run(t, w, named("typo.example.org."), nil)
+		p.Advertise(Record{Endpoint: "node:1688", Name: "node.example.org.", Port: 1688})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if a := p.Answer(); len(a.Records) != 1 || a.Records[0].Name != "typo.example.org." {
+			t.Errorf("Got %v", a.Records)
+		}
+	})
+}
+
 // TestANameThatNeverResolvedHidesNoOutage: a typing mistake beside a real host counts for nobody when that one dies.
 func TestANameThatNeverResolvedHidesNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -681,6 +695,7 @@ func TestAdvertise(t *testing.T) {
 			{func() { w.kill(refused, 2) }, 30 * time.Second, "192.0.2.1/0 all-down"}, // nobody to serve for
 			{func() { w.revive(1, 2) }, 2 * time.Minute, "192.0.2.1/0 192.0.2.2/1 node/5 calm"},
 			{func() { w.kill(silent, 1, 2) }, 40 * time.Second, "192.0.2.1/0 192.0.2.2/1 node/5 self-suspected"},
+			{p.Withdraw, 0, "192.0.2.1/0 192.0.2.2/1 self-suspected"},
 		} {
 			step.do()
 			time.Sleep(step.wait)

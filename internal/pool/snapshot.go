@@ -68,6 +68,11 @@ type member struct {
 	lost   bool // unchecked because its name does not resolve: nothing is known of it, and nobody may count on it
 }
 
+// alive is whether m may well serve a client.
+func (m member) alive() bool {
+	return m.held || !m.lost && (m.state == Unchecked || m.state == Up || m.state == Suspect)
+}
+
 // answer decides which hosts are offered, in which tier: the rules of health, with nothing of time or probes in them.
 func answer(members []member) ([]Record, Condition) {
 	var healthy, suspect, lost, held, standing []Record

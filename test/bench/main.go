@@ -2,6 +2,7 @@
 // a machine that others use too. From the top of the repository:
 //
 //	go run ./test/bench dns [-rounds N] [-seconds N] [-write]
+//	go run ./test/bench rpc [-rounds N] [-seconds N] [-write]
 //
 // With -write it puts what it found into docs/performance.md.
 package main
@@ -29,10 +30,17 @@ func main() {
 
 // run carries out the benchmark that args name; its table goes to out and its progress to progress.
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
-	if len(args) == 0 || args[0] != "dns" {
-		return fmt.Errorf("which benchmark? There is: dns")
+	if len(args) > 0 {
+		switch args[0] {
+		case "dns":
+			return benchDNS(ctx, args[1:], out, progress)
+		case "rpc":
+			return benchRPC(ctx, args[1:], out, progress)
+		case rpcHosts:
+			return serveHosts(ctx, args[1:])
+		}
 	}
-	return benchDNS(ctx, args[1:], out, progress)
+	return fmt.Errorf("which benchmark? There are: dns, rpc")
 }
 
 // build compiles the main packages of this module into dir, each under the last element of its path, with what the release

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	idleCount  = 5000 // connections
+	idleRounds = 3
+	settleTime = time.Second // for what a process does after the last call
+)
+
+// measureIdle measures what a connection costs that is open and idle, in processes that have done nothing else yet: one that
+// was busy before has memory to spare.
+func (r *rpcResults) measureIdle(ctx context.Context, arena func() (*rpcArena, error), progress io.Writer) error {
+	for range idleRounds {
+		if err := r.measureIdleOnce(ctx, arena, progress); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *rpcResults) measureIdleOnce(ctx context.Context, arena func() (*rpcArena, error), progress io.Writer) error {
+	a, err := arena()
+	if err != nil {
+		return err
+	}
+	defer a.stop()
+	visits, err := a.record(ctx, 1)
+	if err != nil {
+		return err
+	}
+	for i, w := range a.ways {
+		octets, err := w.idle(ctx, &visits[0])
+		if err != nil {
+			return fmt.Errorf("%s, idle connections: %w", w.name, err)
+		}
+		fmt.Fprintf(progress, "idle: %-20s %6.1f KiB for each of %d connections\n", w.name, octets/1024, idleCount)
+		r.idle[i] = append(r.idle[i], octets)
+	}
+	return nil
+}
+
+// idle has clients call w and stay, and returns how much memory its process has taken for each.
+func (w way) idle(ctx context.Context, v *visit) (octets float64, err error) {
+	before, err := w.memory()
+	if err != nil {
+		return 0, err
+	}
+	conns := make([]net.Conn, idleCount)
+	defer func() {
+		for _, conn := range conns {
+			if conn != nil {
+				conn.Close()
+			}
+		}
+	}()
+	err = inParallel(ctx, idleCount, func(i int, buf []byte) (err error) {
+		if conns[i], err = dialer.DialContext(ctx, "tcp", w.addresses[i%len(w.addresses)]); err != nil {
+			return err
+		}
+		return v.talk(conns[i], buf)
+	})
+	if err != nil {
+		return 0, err
+	}
+	time.Sleep(settleTime)
+	after, err := w.memory()
+	if err != nil {
+		return 0, err
+	}
+	// They must all have been there, or it was something else that was measured.
+	err = inParallel(ctx, idleCount, func(i int, buf []byte) error { return v.call(conns[i], buf) })
+	return float64(after-before) / idleCount, err
+}
+
+// inParallel calls f with every number below n, from as many goroutines as there are callers, and returns its first error.
+func inParallel(ctx context.Context, n int, f func(i int, buf []byte) error) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var wg sync.WaitGroup
+	for first := range callers {
+		wg.Go(func() {
+			buf := make([]byte, largestPDU)
+			for i := first; i < n && ctx.Err() == nil; i += callers {
+				if err := f(i, buf); err != nil {
+					fail(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// memory is the octets of the process that are in memory.
+func (p *process) memory() (int64, error) {
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := bytes.Fields(statm)
+	if len(fields) < 2 {
+		return 0, fmt.Errorf("%q is not /proc/PID/statm", statm)
+	}
+	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	return pages * int64(os.Getpagesize()), err
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/kmsresponder"
+)
+
+// hostForTest is a rehearsal host.
+func hostForTest(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- new(kmsresponder.Rehearsal).Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return ln.Addr().String()
+}
+
+func visitsForTest(t *testing.T, address string) []visit {
+	t.Helper()
+	visits, err := recordVisits(context.Background(), address, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return visits
+}
+
+// TestVisit: what was recorded can be said again, and to another host.
+func TestVisit(t *testing.T) {
+	visits := visitsForTest(t, hostForTest(t))
+	other, buf := hostForTest(t), make([]byte, largestPDU)
+	for i := range visits {
+		for range 2 {
+			if err := visits[i].make(other, buf); err != nil {
+				t.Errorf("client %d: %v", i, err)
+			}
+		}
+	}
+}
+
+// TestVisitChecks: an answer to somebody else is none.
+func TestVisitChecks(t *testing.T) {
+	address := hostForTest(t)
+	visits, buf := visitsForTest(t, address), make([]byte, largestPDU)
+	mixed := visits[0]
+	mixed.request = visits[1].request
+	if err := mixed.make(address, buf); err == nil {
+		t.Error("another client's answer passes")
+	}
+	refused := visits[0]
+	refused.request = append([]byte(nil), refused.request...)
+	refused.request[len(refused.request)-1]++ // of the seal
+	if err := refused.make(address, buf); err == nil {
+		t.Error("a refusal passes")
+	}
+}
+
+func TestLoad(t *testing.T) {
+	address := hostForTest(t)
+	load := calls{addresses: []string{address}, visits: visitsForTest(t, address)}
+	if got, took, err := load.closed(t.Context(), 50*time.Millisecond); err != nil || len(got) < callers || took < 50*time.Millisecond {
+		t.Errorf("closed: %d calls in %s, %v", len(got), took, err)
+	}
+	if got, err := load.steady(t.Context(), 100*time.Millisecond, 500); err != nil || len(got) != 50 {
+		t.Errorf("steady: %d calls, %v, want 50", len(got), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := load.steady(ctx, time.Hour, 1); err == nil {
+		t.Error("steady goes on after the end")
+	}
+	load.addresses = []string{"127.0.0.1:1"}
+	if _, _, err := load.closed(t.Context(), time.Hour); err == nil {
+		t.Error("closed goes on though nobody listens")
+	}
+}
+
+func TestQuantiles(t *testing.T) {
+	var all []time.Duration
+	for i := range 200 {
+		all = append(all, time.Duration(200-i)*time.Millisecond)
+	}
+	if got, want := quantilesOf(all), (quantiles{101 * time.Millisecond, 199 * time.Millisecond}); got != want {
+		t.Errorf("Got %v, want %v", got, want)
+	}
+}
+
+func TestRPCReport(t *testing.T) {
+	r := rpcResults{rounds: 1, seconds: 1}
+	for i := range r.calls {
+		us := time.Duration(i+1) * 100 * time.Microsecond
+		s := callSample{perSecond: 1000, proxy: us, busy: quantiles{us, us}}
+		for k := range s.steady {
+			s.steady[k] = quantiles{us, us}
+		}
+		r.calls[i], r.idle[i] = []callSample{s}, []float64{8 << 10}
+	}
+	report := r.report()
+	for _, want := range []string{
+		"| calls/s of HAProxy's             | at least 1.50 | 1.00 (1.00–1.00) | **missed** |",
+		"| calls/s of those without a proxy | at least 0.70 | 1.00 (1.00–1.00) | met        |",
+		"| CPU per call of HAProxy's        | at most 0.85  | 1.50 (1.50–1.50) | **missed** |",
+		"| KiB per idle connection          | at most 16.0  | 8.0 (8.0–8.0)    | met        |",
+	} {
+		if !strings.Contains(report, want+"\n") {
+			t.Errorf("The report has no line\n%s\nin\n%s", want, report)
+		}
+	}
+}

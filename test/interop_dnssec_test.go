@@ -79,7 +79,7 @@ const signedZone = `corp.example.org:$PORT {
 		host kms2.corp.example.org:$KMS2 priority 0 weight 20 address 127.0.0.1
 		host 127.0.0.1:$KMS3 priority 1
 		ttl 1s
-		probe rpc interval 1s timeout 500ms
+		probe rpc interval 2s timeout 500ms
 	}
 	file $ZONE
 }`
@@ -178,8 +178,9 @@ func testUnbound(t *testing.T, s *server, keys zoneKeys, mortal *fakeHost) {
 		before := services(u.dig(t, service, "SRV").answer())
 		mortal.die()
 		var seen [][]string
-		// Each change is another RRset under the same name; at no moment may there be one that does not validate.
-		await(t, 10*time.Second, "the dead host is gone", func() bool {
+		// Each change is another RRset under the same name; at no moment may there be one that does not validate. A host is
+		// suspect for two intervals, which is longer than the resolver keeps a TTL of a second (up to two): it sees each.
+		await(t, 20*time.Second, "the dead host is gone", func() bool {
 			r := u.dig(t, "+adflag", service, "SRV")
 			if r.status != "NOERROR" || !r.has("ad") {
 				t.Fatalf("Got status %s, flags %v\n%s", r.status, r.flags, r.text)

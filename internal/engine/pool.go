@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -88,34 +89,21 @@ func poolName(zone string, taken map[string]bool) string {
 	return name
 }
 
-// Pools is the pools of the newest configuration that holds any, in the order of their names, no name twice: what a reload
-// is about to stop is left out.
+// Pools is the pools that configurations hold, in the order of their names. Of two with one name, which there are while a
+// reload replaces one by the other, it is the newer.
 func Pools(e *Engine) []Pool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	newest := make(map[string]Pool)
 	generation := make(map[string]Generation)
-	var latest Generation
 	for l := range e.leases {
 		for _, key := range l.keys {
-			p, ok := e.things[key].value.(Pool)
-			if !ok {
-				continue
-			}
-			latest = max(latest, l.generation)
-			if l.generation >= generation[p.Name] {
+			if p, ok := e.things[key].value.(Pool); ok && l.generation >= generation[p.Name] {
 				newest[p.Name], generation[p.Name] = p, l.generation
 			}
 		}
 	}
-	var all []Pool
-	for name, p := range newest {
-		if generation[name] == latest {
-			all = append(all, p)
-		}
-	}
-	slices.SortFunc(all, func(a, b Pool) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	return slices.SortedFunc(maps.Values(newest), func(a, b Pool) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // remembered is what running pools know, by endpoint. Where several know a host, one that probes it as the new pool will

@@ -80,9 +80,24 @@ var layers = []layer{
 		why: "what happened, as plain records: whoever makes it happen writes here, and nothing is asked back",
 	},
 	{
+		pkg:    "internal/store",
+		why:    "octets under keys in one file: what they mean is the affair of those who put them there",
+		others: []string{"go.etcd.io/bbolt/..."},
+	},
+	{
+		pkg:   "internal/registry",
+		why:   "who announced what, and for how long: DNS messages are the face's affair, health the pool's",
+		allow: []string{"internal/config", "internal/pool", "internal/probe", "internal/store"},
+	},
+	{
 		pkg:   "internal/engine",
 		why:   "outlives a reload, so it must not hold on to anything of a CoreDNS instance",
-		allow: []string{"internal/config", "internal/pool", "internal/probe"},
+		allow: []string{"internal/config", "internal/ledger", "internal/pool", "internal/probe", "internal/registry", "internal/store"},
+	},
+	{
+		pkg:   "internal/control",
+		why:   "what a person does to pools of a running server: neither face is needed for it",
+		allow: []string{"internal/config", "internal/engine", "internal/pool", "internal/store"},
 	},
 	{
 		pkg:    "kmsresponder",

@@ -23,6 +23,10 @@ type Block struct {
 	AllDown   AllDown
 	Responder *Responder // nil: none
 	Rehearse  []Rehearse // rehearsal hosts to run
+	Update    *Update    // who may announce hosts; nil: nobody, and nothing is listened for
+	NS        []string   // this server and its secondaries, absolute, lower-case, the primary (MNAME) first; none: _vlmcs._tcp.<zone> is no zone of its own
+	Store     string     // path of the file that keeps what must survive a restart; empty: memory alone
+	Control   string     // path of the Unix socket for drain, undrain and hosts; empty: none
 }
 
 // Default is a block that says nothing: every default of the plugin stands here and nowhere else.

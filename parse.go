@@ -30,7 +30,7 @@ func parse(c *caddy.Controller) ([]*dnsface.Site, error) {
 		}
 		for _, earlier := range sites {
 			for _, z := range p.site.Zones {
-				if slices.Contains(earlier.Zones, z) {
+				if slices.ContainsFunc(earlier.Zones, func(e string) bool { return config.ServiceName(e) == config.ServiceName(z) }) {
 					return nil, c.Errf("zone %q stands in two kms blocks of one server block: put its hosts into one", z)
 				}
 			}
@@ -78,7 +78,7 @@ func (p *blockParser) zones(args []string) error {
 			return p.c.Errf("zone %q is not in the zones of its server block (%s): no question for it would come here",
 				z, strings.Join(origins(p.c), ", "))
 		}
-		if len("_vlmcs._tcp.")+len(z) > 254 {
+		if len(config.ServiceName(z)) > 254 {
 			return p.c.Errf("zone %q is too long: _vlmcs._tcp in it would be no domain name", z)
 		}
 		if slices.Contains(p.site.Zones, z) {
@@ -98,7 +98,7 @@ func origins(c *caddy.Controller) []string {
 }
 
 // properties of a kms block, in the order of the manual.
-var properties = []string{"host", "ttl", "probe", "all_down", "responder", "rehearse", "fallthrough"}
+var properties = []string{"host", "ttl", "probe", "all_down", "responder", "rehearse", "update", "ns", "store", "control", "fallthrough"}
 
 func (p *blockParser) property() error {
 	name := p.c.Val()
@@ -114,9 +114,12 @@ func (p *blockParser) property() error {
 		return p.responder(args)
 	case "rehearse":
 		return p.rehearse(args)
+	case "update":
+		return p.update(args)
 	}
 	read, ok := map[string]func([]string) error{
-		"host": p.host, "ttl": p.ttl, "probe": p.probe, "all_down": p.allDown, "fallthrough": p.fallThrough,
+		"host": p.host, "ttl": p.ttl, "probe": p.probe, "all_down": p.allDown,
+		"ns": p.ns, "store": p.store, "control": p.control, "fallthrough": p.fallThrough,
 	}[name]
 	if !ok {
 		return p.c.Errf("unknown property %q: one of %s", name, strings.Join(properties, ", "))

@@ -24,7 +24,7 @@ func (p *blockParser) responder(args []string) error {
 		r.Address = args[0]
 	}
 	err := p.inner("responder", "limit", map[string]func([]string) error{
-		"allow":     func(args []string) (err error) { r.Allow, err = prefixes(args); return },
+		"allow":     func(args []string) (err error) { r.Allow, err = prefixes("allow", args); return },
 		"policy":    one("policy concentrate|spread", func(v string) (err error) { r.Policy, err = config.ParsePolicy(v); return }),
 		"warm":      one("warm N", func(v string) (err error) { r.Warm, err = number("warm", v); return }),
 		"budget":    one("budget DURATION", func(v string) (err error) { r.Budget, err = duration("budget", v); return }),
@@ -96,23 +96,23 @@ func validateListen(what, address string) error {
 	return nil
 }
 
-// prefixes reads networks in CIDR notation; a bare address is a network of one.
-func prefixes(args []string) ([]netip.Prefix, error) {
+// prefixes reads networks in CIDR notation; a bare address is a network of one. what is the word in front of them.
+func prefixes(what string, args []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, a := range args {
 		p, err := netip.ParsePrefix(a)
 		if err != nil {
 			one, addrErr := netip.ParseAddr(a)
 			if addrErr != nil {
-				return nil, fmt.Errorf("allow %q: a network, as in 10.0.0.0/8 or 2001:db8::/32", a)
+				return nil, fmt.Errorf("%s %q: a network, as in 10.0.0.0/8 or 2001:db8::/32", what, a)
 			}
 			p = netip.PrefixFrom(one, one.BitLen())
 		}
 		if p.Addr().Is4In6() {
-			return nil, fmt.Errorf("allow %s: an IPv4 network as such, as in 10.0.0.0/8", a)
+			return nil, fmt.Errorf("%s %s: an IPv4 network as such, as in 10.0.0.0/8", what, a)
 		}
 		if p != p.Masked() {
-			return nil, fmt.Errorf("allow %s: bits behind the mask: write %s", a, p.Masked())
+			return nil, fmt.Errorf("%s %s: bits behind the mask: write %s", what, a, p.Masked())
 		}
 		all = append(all, p)
 	}

@@ -17,7 +17,7 @@ const (
 // Block is one kms block: which zones it answers, from which hosts, and how it judges them.
 type Block struct {
 	Zones     []string      // absolute, lower-case; the block owns _vlmcs._tcp.<zone> of each
-	Hosts     []Host        // in the order of the Corefile, at least one
+	Hosts     []Host        // in the order of the Corefile; at least one, unless hosts may announce themselves
 	TTL       time.Duration // of SRV and address records while all is calm; MinTTL to MaxTTL, whole seconds
 	Probe     Probe
 	AllDown   AllDown
@@ -46,21 +46,8 @@ func Default() Block {
 
 // Validate reports the first thing in b that cannot work, in words that say what would.
 func (b Block) Validate() error {
-	if len(b.Hosts) == 0 {
-		return fmt.Errorf("no KMS host: name at least one, as in \"host kms1.example.org\"")
-	}
-	if len(b.Hosts) > MaxHosts {
-		return fmt.Errorf("%d hosts in one block: at most %d", len(b.Hosts), MaxHosts)
-	}
-	for i, h := range b.Hosts {
-		if err := h.Validate(); err != nil {
-			return err
-		}
-		for _, earlier := range b.Hosts[:i] {
-			if h.Endpoint() == earlier.Endpoint() {
-				return fmt.Errorf("duplicate host %q: each host and port stands once", h.Endpoint())
-			}
-		}
+	if err := b.validateHosts(); err != nil {
+		return err
 	}
 	if err := ValidateTTL(b.TTL); err != nil {
 		return err
@@ -80,7 +67,41 @@ func (b Block) Validate() error {
 			return err
 		}
 	}
+	if b.Update != nil {
+		if err := b.Update.Validate(); err != nil {
+			return fmt.Errorf("update: %w", err)
+		}
+	}
+	if err := b.validateZones(); err != nil {
+		return err
+	}
+	if err := b.validatePaths(); err != nil {
+		return err
+	}
 	return b.Probe.Validate()
+}
+
+// validateHosts checks the hosts that b names. It need not name any if hosts may announce themselves.
+func (b Block) validateHosts() error {
+	switch {
+	case len(b.Hosts) == 0 && b.Update == nil:
+		return fmt.Errorf("no KMS host: name at least one, as in \"host kms1.example.org\"")
+	case len(b.Hosts) == 0 && b.Update.Observe:
+		return fmt.Errorf("no KMS host, and observe lets none announce itself: name at least one, as in \"host kms1.example.org\"")
+	case len(b.Hosts) > MaxHosts:
+		return fmt.Errorf("%d hosts in one block: at most %d", len(b.Hosts), MaxHosts)
+	}
+	for i, h := range b.Hosts {
+		if err := h.Validate(); err != nil {
+			return err
+		}
+		for _, earlier := range b.Hosts[:i] {
+			if h.Endpoint() == earlier.Endpoint() {
+				return fmt.Errorf("duplicate host %q: each host and port stands once", h.Endpoint())
+			}
+		}
+	}
+	return nil
 }
 
 // ValidateTTL says whether d may be the TTL of answers.

@@ -11,6 +11,9 @@ func valid() Block {
 	b := Default()
 	b.Zones = []string{"example.org."}
 	b.Hosts = []Host{{Name: "kms1.example.org.", Port: 1688}, {Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}, Port: 1688}}
+	u := DefaultUpdate()
+	u.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	b.Update = &u
 	return b
 }
 
@@ -44,6 +47,26 @@ func TestValidate(t *testing.T) {
 		"fall 101":               {func(b *Block) { b.Probe.Fall = 101 }, "fall 101: from 1 to 100"},
 		"host without a name":    {func(b *Block) { b.Hosts[0].Name = "" }, "exactly one address"},
 		"underscore in the name": {func(b *Block) { b.Hosts[0].Name = "kms_1.example.org." }, "not a host name"},
+		"no host, observe":       {func(b *Block) { b.Hosts, b.Update.Allow, b.Update.Observe = nil, nil, true }, "observe lets none"},
+		"no host, no update":     {func(b *Block) { b.Hosts, b.Update = nil, nil }, "no KMS host: name at least one"},
+		"update by nobody":       {func(b *Block) { b.Update.Allow = nil }, "update: nobody could announce a host"},
+		"key twice":              {func(b *Block) { b.Update.Keys = []UpdateKey{{Name: "a."}, {Name: "a."}} }, "key a. twice"},
+		"key not absolute":       {func(b *Block) { b.Update.Keys = []UpdateKey{{Name: "a"}} }, "the name of a TSIG key"},
+		"key in upper case":      {func(b *Block) { b.Update.Keys = []UpdateKey{{Name: "A."}} }, "the name of a TSIG key"},
+		"target":                 {func(b *Block) { b.Update.Keys = []UpdateKey{{Name: "a.", Targets: []string{"*."}}} }, "as in *.example.org"},
+		"lease 0":                {func(b *Block) { b.Update.Lease = 0 }, "lease 0s: from 1h to 2160h"},
+		"lease 91 days":          {func(b *Block) { b.Update.Lease = 91 * 24 * time.Hour }, "from 1h to 2160h"},
+		"max 0":                  {func(b *Block) { b.Update.Max = 0 }, "max 0: from 1 to 256"},
+		"max 257":                {func(b *Block) { b.Update.Max = 257 }, "max 257: from 1 to 256"},
+		"delegated without ns":   {func(b *Block) { b.Zones, b.Hosts = []string{"_vlmcs._tcp.example.org."}, nil }, "needs name servers of its own"},
+		"ns below":               {func(b *Block) { b.NS = []string{"a._vlmcs._tcp.example.org."} }, "a name outside"},
+		"ns twice":               {func(b *Block) { b.NS = []string{"a.example.org.", "a.example.org."} }, "twice"},
+		"ns of one label":        {func(b *Block) { b.NS = []string{"a."} }, "not fully qualified"},
+		"nine ns":                {func(b *Block) { b.NS = make([]string, 9) }, "at most 8"},
+		"store a directory":      {func(b *Block) { b.Store = "/var/" }, "the path of a file"},
+		"control with a NUL":     {func(b *Block) { b.Control = "/run/\x00" }, "the path of a file"},
+		"control too long":       {func(b *Block) { b.Control = "/" + strings.Repeat("a", MaxSocketPath) }, "at most 107"},
+		"one path for both":      {func(b *Block) { b.Store, b.Control = "/a", "/a" }, "two paths"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := valid()
@@ -53,6 +76,34 @@ func TestValidate(t *testing.T) {
 				t.Fatalf("Got error %v, want one with %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestHostsThatAnnounceThemselves: a block that listens for them needs no other.
+func TestHostsThatAnnounceThemselves(t *testing.T) {
+	b := valid()
+	b.Hosts = nil
+	if err := b.Validate(); err != nil {
+		t.Error(err)
+	}
+	b.Zones, b.NS = []string{"_vlmcs._tcp.example.org."}, []string{"ns1.example.org."}
+	b.Control = "/" + strings.Repeat("a", MaxSocketPath-1)
+	if err := b.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServiceName(t *testing.T) {
+	for zone, want := range map[string]string{
+		"example.org.":             "_vlmcs._tcp.example.org.",
+		".":                        "_vlmcs._tcp.",
+		"_vlmcs._tcp.example.org.": "_vlmcs._tcp.example.org.",
+		"_vlmcs._tcp.":             "_vlmcs._tcp.",
+		"_tcp.example.org.":        "_vlmcs._tcp._tcp.example.org.",
+	} {
+		if got := ServiceName(zone); got != want {
+			t.Errorf("ServiceName(%q) = %q, want %q", zone, got, want)
+		}
 	}
 }
 

@@ -1,0 +1,161 @@
+package kms
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/plugin"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	dnsface "github.com/coredns-kms/coredns-kms/plugin"
+
+	"github.com/miekg/dns"
+)
+
+// update reads the block of those who may announce hosts.
+func (p *blockParser) update(args []string) error {
+	if len(args) > 0 {
+		return p.c.Err("update { ... }: who may announce hosts stands in its block")
+	}
+	u := config.DefaultUpdate()
+	err := p.inner("update", "key", map[string]func([]string) error{
+		"allow": func(args []string) (err error) { u.Allow, err = prefixes("allow", args); return },
+		"key":   func(args []string) error { return updateKey(&u, args) },
+		"lease": one("lease DURATION", func(v string) (err error) { u.Lease, err = duration("lease", v); return }),
+		"max":   one("max N", func(v string) (err error) { u.Max, err = number("max", v); return }),
+		"observe": func(args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("observe: no value")
+			}
+			u.Observe = true
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := u.Validate(); err != nil {
+		return p.c.Errf("update: %v", err)
+	}
+	p.site.Update = &u
+	return nil
+}
+
+// updateKey reads NAME [from CIDR...] [target PATTERN...].
+func updateKey(u *config.Update, args []string) (err error) {
+	const usage = "key NAME [from CIDR...] [target PATTERN...]"
+	if len(args) == 0 {
+		return fmt.Errorf("key without a name: %s", usage)
+	}
+	if _, ok := dns.IsDomainName(args[0]); !ok {
+		return fmt.Errorf("key %q: the name of a TSIG key, as in kms-update.example.org", args[0])
+	}
+	k := config.UpdateKey{Name: plugin.Name(args[0]).Normalize()} // as the tsig plugin does
+	of := "key " + args[0]
+	seen := make(map[string]bool)
+	for rest := args[1:]; len(rest) > 0; {
+		word, n := rest[0], 1
+		for n < len(rest) && rest[n] != "from" && rest[n] != "target" {
+			n++
+		}
+		values := rest[1:n]
+		rest = rest[n:]
+		switch {
+		case word != "from" && word != "target":
+			return fmt.Errorf("%s: unknown option %q: one of from, target", of, word)
+		case seen[word]:
+			return fmt.Errorf("%s: %s twice", of, word)
+		case len(values) == 0:
+			return fmt.Errorf("%s: %s without a value", of, word)
+		}
+		seen[word] = true
+		if word == "target" {
+			for _, v := range values {
+				k.Targets = append(k.Targets, absolute(v))
+			}
+			continue
+		}
+		if k.From, err = prefixes("from", values); err != nil {
+			return fmt.Errorf("%s: %w", of, err)
+		}
+	}
+	u.Keys = append(u.Keys, k)
+	return nil
+}
+
+// checkKeys says whether the tsig plugin, whose secrets are by absolute, lower-case name, knows the keys of sites. It does
+// not know them before OnStartup.
+func checkKeys(sites []*dnsface.Site, secrets map[string]string) error {
+	for _, s := range sites {
+		if s.Update == nil {
+			continue
+		}
+		for _, k := range s.Update.Keys {
+			if _, ok := secrets[k.Name]; !ok {
+				return fmt.Errorf("update: key %s: the tsig plugin of this server block has no such key: "+
+					"add \"secret %s BASE64\" or \"secrets FILE\" to it", k.Name, k.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// ns reads the name servers of the zone that _vlmcs._tcp.<zone> becomes.
+func (p *blockParser) ns(args []string) error {
+	if len(args) == 0 {
+		return p.c.Err("ns NAME..., as in \"ns ns1.example.org ns2.example.org\": this server first, then its secondaries")
+	}
+	for _, a := range args {
+		p.site.NS = append(p.site.NS, absolute(a))
+	}
+	if err := config.ValidateNS(p.site.NS, p.site.Zones); err != nil {
+		return p.c.Err(err.Error())
+	}
+	return nil
+}
+
+func (p *blockParser) store(args []string) (err error) {
+	p.site.Store, err = p.path("store", args, config.ValidateStore)
+	return err
+}
+
+func (p *blockParser) control(args []string) (err error) {
+	p.site.Control, err = p.path("control", args, config.ValidateControl)
+	return err
+}
+
+// pathKey is where an instance of CoreDNS keeps the path of a property that a process has once.
+type pathKey string
+
+// path reads the path of a file that belongs to the process: other blocks of the Corefile may name it too, but no other one.
+// It is made absolute, so that one file has one name.
+func (p *blockParser) path(what string, args []string, validate func(string) error) (string, error) {
+	if len(args) != 1 {
+		return "", p.c.Errf("%s PATH: one path, relative to CoreDNS's root or absolute", what)
+	}
+	if err := validate(args[0]); err != nil {
+		return "", p.c.Err(err.Error())
+	}
+	path := args[0]
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dnsserver.GetConfig(p.c).Root, path)
+	}
+	path, err := filepath.Abs(path)
+	if err == nil {
+		err = validate(path)
+	}
+	if err != nil {
+		return "", p.c.Err(err.Error())
+	}
+	if earlier, ok := p.c.Get(pathKey(what)).(string); ok && earlier != path {
+		return "", p.c.Errf("%s %s: another kms block of this Corefile has %s: one %s per process: give both the same path",
+			what, path, earlier, what)
+	}
+	p.c.Set(pathKey(what), path)
+	return path, nil
+}
+
+// absolute is name with a closing dot, in lower case.
+func absolute(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) + "." }

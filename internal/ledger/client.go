@@ -17,6 +17,9 @@ type entry struct {
 	visits              []visit
 	home                *tally // nil until a host took a request
 
+	change int  // its place in Ledger.changed, counted from 1; 0 if a store was given it as it is
+	stored bool // a store has a row of it, though perhaps not as it is now
+
 	older, newer *entry
 }
 
@@ -69,8 +72,11 @@ func (e *entry) export() Entry {
 	return out
 }
 
-// list is the clients in the order of their last calls.
-type list struct{ first, last *entry }
+// list is clients in the order of their last calls.
+type list struct {
+	first, last *entry
+	length      int
+}
 
 func (l *list) oldest() *entry { return l.first }
 
@@ -82,9 +88,11 @@ func (l *list) push(e *entry) {
 		l.last.newer = e
 	}
 	l.last = e
+	l.length++
 }
 
 func (l *list) drop(e *entry) {
+	l.length--
 	if e.older == nil {
 		l.first = e.newer
 	} else {

@@ -21,6 +21,8 @@ const (
 	// forget is when a client that does not call any more is dropped: its activation, valid for 180 days, is long over.
 	forget = 365 * 24 * time.Hour
 
+	strangerShare = 10 // one in so many may be a client that no host ever served
+
 	queue = 4096 // calls that may wait for Run
 	batch = 256  // calls taken under one lock
 	day   = 24 * time.Hour
@@ -35,11 +37,14 @@ type Ledger struct {
 	// tallies are found without a lock: they are read on the path of calls. The map is replaced, never changed.
 	tallies atomic.Pointer[map[string]*tally]
 
-	mu      sync.Mutex // guards what follows
-	clients map[Client]*entry
-	list    list
-	today   int64 // the day that the tallies are of
-	evicted uint64
+	mu        sync.Mutex // guards what follows
+	clients   map[Client]*entry
+	served    list  // clients that a host took a request of
+	strangers list  // clients that no host ever took a request of
+	today     int64 // the day that the tallies are of
+	evicted   uint64
+	changed   []*entry // what a store does not have as it is
+	gone      []Client // what a store has and we do not any more
 }
 
 // tally is the counts of one host.
@@ -119,22 +124,41 @@ func (l *Ledger) apply(c Call) {
 		// A copy may come before the call that it was made of.
 		e = &entry{client: c.Client, from: c.From, first: c.At.UnixNano(), last: c.At.UnixNano()}
 		l.clients[c.Client] = e
-		l.list.push(e)
-		for len(l.clients) > l.max {
-			l.evicted++
-			l.remove(l.list.oldest())
-		}
+		l.strangers.push(e)
 	}
-	if c.Counted && c.Host != "" {
+	l.mark(e)
+	counted := c.Counted && c.Host != ""
+	if counted {
 		l.visit(e, l.tally(c.Host), c.At)
 	}
-	if c.Copied {
-		return
+	if !c.Copied {
+		l.listOf(e).touch(e)
+		e.take(c)
+		if counted {
+			l.move(e, l.tally(c.Host), c.At)
+		}
 	}
-	l.list.touch(e)
-	e.take(c)
-	if c.Counted && c.Host != "" {
-		l.move(e, l.tally(c.Host), c.At)
+	l.trim()
+}
+
+// listOf is the list that e stands in.
+func (l *Ledger) listOf(e *entry) *list {
+	if e.home == nil {
+		return &l.strangers
+	}
+	return &l.served
+}
+
+// trim forgets who is too much, those first who were never served: a caller can make up machine ids by the million, but a
+// KMS host does not take them.
+func (l *Ledger) trim() {
+	for len(l.clients) > l.max || l.strangers.length > max(l.max/strangerShare, 1) {
+		oldest := l.strangers.oldest()
+		if oldest == nil {
+			oldest = l.served.oldest()
+		}
+		l.evicted++
+		l.remove(oldest)
 	}
 }
 
@@ -162,7 +186,11 @@ func (l *Ledger) visit(e *entry, t *tally, at time.Time) {
 
 // move makes t the home of e.
 func (l *Ledger) move(e *entry, t *tally, at time.Time) {
-	if e.home != nil && l.current(e.served) {
+	switch {
+	case e.home == nil:
+		l.strangers.drop(e)
+		l.served.push(e)
+	case l.current(e.served):
 		e.home.homes.Add(-1)
 	}
 	e.home, e.served = t, at.UnixNano()
@@ -195,8 +223,10 @@ func (l *Ledger) turn(now time.Time) {
 		return
 	}
 	l.today = today
-	for e := l.list.oldest(); e != nil && now.Sub(time.Unix(0, e.last)) > forget; e = l.list.oldest() {
-		l.remove(e)
+	for _, from := range []*list{&l.served, &l.strangers} {
+		for e := from.oldest(); e != nil && now.Sub(time.Unix(0, e.last)) > forget; e = from.oldest() {
+			l.remove(e)
+		}
 	}
 	l.recount()
 }
@@ -240,6 +270,10 @@ func (l *Ledger) remove(e *entry) {
 	if e.home != nil && l.current(e.served) {
 		e.home.homes.Add(-1)
 	}
+	l.unmark(e)
+	if e.stored {
+		l.gone = append(l.gone, e.client)
+	}
 	delete(l.clients, e.client)
-	l.list.drop(e)
+	l.listOf(e).drop(e)
 }

@@ -1,9 +1,7 @@
 package ledger
 
 import (
-	"cmp"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -62,15 +60,35 @@ func (l *Ledger) until(last int64) []Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var all []Entry
-	for e := l.list.oldest(); e != nil && e.last <= last; e = e.newer {
+	for e := range l.inOrder {
+		if e.last > last {
+			break
+		}
 		all = append(all, e.export())
 	}
 	return all
 }
 
+// inOrder is every client, those that called longest ago first.
+func (l *Ledger) inOrder(yield func(*entry) bool) {
+	a, b := l.served.oldest(), l.strangers.oldest()
+	for a != nil || b != nil {
+		e := a
+		if a == nil || b != nil && b.last < a.last {
+			e, b = b, b.newer
+		} else {
+			a = a.newer
+		}
+		if !yield(e) {
+			return
+		}
+	}
+}
+
 // Summary is the ledger in a few numbers.
 type Summary struct {
 	Clients   int    // that are remembered
+	Unserved  int    // of them, were never served by any host
 	Silent90  int    // of them, did not call for 90 days or more: half of the 180 that an activation is valid
 	Silent150 int    // of those, for 150 days or more: a month is left
 	Dropped   uint64 // calls that were not entered because Run was behind
@@ -81,8 +99,8 @@ type Summary struct {
 func (l *Ledger) Summary(now time.Time) Summary {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Summary{Clients: len(l.clients), Dropped: l.dropped.Load(), Evicted: l.evicted}
-	for e := l.list.oldest(); e != nil; e = e.newer {
+	s := Summary{Clients: len(l.clients), Unserved: l.strangers.length, Dropped: l.dropped.Load(), Evicted: l.evicted}
+	for e := range l.inOrder {
 		silent := now.Sub(time.Unix(0, e.last))
 		if silent < 90*day {
 			break
@@ -93,46 +111,4 @@ func (l *Ledger) Summary(now time.Time) Summary {
 		}
 	}
 	return s
-}
-
-// Import adds what a store kept, as of now. Clients that are known already stay as they are: what this process saw is newer.
-// Where there are too many, those that called longest ago are left out.
-func (l *Ledger) Import(entries []Entry, now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, in := range entries {
-		if l.clients[in.Client] != nil || now.Sub(in.Last) > forget {
-			continue
-		}
-		e := &entry{client: in.Client, from: in.From, first: in.First.UnixNano(), last: in.Last.UnixNano(), host: in.Host,
-			version: in.Version, result: in.Result, machine: in.Machine, calls: in.Calls}
-		for _, v := range in.Visits[:min(len(in.Visits), maxVisits)] {
-			e.visits = append(e.visits, visit{l.tally(v.Host), v.At.UnixNano()})
-		}
-		if !in.Served.IsZero() && in.Home != "" {
-			e.home, e.served = l.tally(in.Home), in.Served.UnixNano()
-		}
-		l.clients[in.Client] = e
-	}
-	l.sort()
-	l.today = now.UnixNano() / int64(day)
-	l.recount()
-}
-
-// sort puts the list in order again and drops what is too much.
-func (l *Ledger) sort() {
-	all := make([]*entry, 0, len(l.clients))
-	for _, e := range l.clients {
-		all = append(all, e)
-	}
-	slices.SortFunc(all, func(a, b *entry) int { return cmp.Compare(a.last, b.last) })
-	for excess := len(all) - l.max; excess > 0; excess-- {
-		delete(l.clients, all[0].client)
-		l.evicted++
-		all = all[1:]
-	}
-	l.list = list{}
-	for _, e := range all {
-		l.list.push(e)
-	}
 }

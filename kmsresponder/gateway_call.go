@@ -116,7 +116,7 @@ func (c *gatewayCall) forward() []byte {
 			targets = c.down
 		}
 		for _, t := range targets(snapshot) {
-			if response, ok := c.ask(t, c.share(t), snapshot); ok {
+			if response, ok := c.ask(t, c.share(t, snapshot), snapshot); ok {
 				return response
 			}
 			if c.deadline.Before(time.Now()) {
@@ -142,7 +142,7 @@ func (c *gatewayCall) fail() []byte {
 
 // pause waits before another round, and reports whether there is to be one.
 func (c *gatewayCall) pause(d time.Duration) bool {
-	if len(c.done) == c.settings.hosts {
+	if len(c.done) >= c.settings.Pool.Snapshot().Standing {
 		return false // they have all said what they had to say
 	}
 	if time.Until(c.deadline) <= d {
@@ -214,13 +214,14 @@ func (c *gatewayCall) refusal(endpoint string) refused {
 }
 
 // down is the hosts that are believed down and that s leaves out. Those that a
-// person took out are not among them.
+// person took out are not among them, nor those that announced themselves and
+// never proved that they serve.
 func (c *gatewayCall) down(s *pool.Snapshot) []target {
 	var targets []target
 	for _, h := range c.settings.Pool.Hosts() {
 		endpoint := h.Endpoint()
 		offered := slices.ContainsFunc(s.Records, func(r pool.Record) bool { return r.Endpoint == endpoint })
-		if h.State != pool.Drained && !offered && !c.done[endpoint] {
+		if h.State != pool.Drained && h.State != pool.Claimed && !offered && !c.done[endpoint] {
 			targets = append(targets, target{endpoint, h.Addresses, h.Port, true})
 		}
 	}
@@ -231,12 +232,12 @@ func (c *gatewayCall) down(s *pool.Snapshot) []target {
 // time for the others: it gets three tenths of the budget at most, one that is
 // believed down a tenth, and none more than half of what is left. The only host
 // of a pool may take all of it, unless it is believed down.
-func (c *gatewayCall) share(t target) time.Time {
+func (c *gatewayCall) share(t target, s *pool.Snapshot) time.Time {
 	now, part := time.Now(), c.settings.Budget*3/10
 	switch {
 	case t.down:
 		part = c.settings.Budget / 10
-	case c.settings.hosts == 1:
+	case s.Standing == 1:
 		return c.deadline
 	}
 	return now.Add(min(part, c.deadline.Sub(now)/2))

@@ -47,14 +47,12 @@ type GatewayConfig struct {
 // changed once published.
 type settings struct {
 	GatewayConfig
-	keys  map[string]config.Key // by endpoint, of hosts whose key is not Any
-	hosts int                   // in the pool
+	keys map[string]config.Key // by endpoint, of hosts whose key is not Any
 }
 
 func prepare(c GatewayConfig) *settings {
 	s := &settings{GatewayConfig: c, keys: make(map[string]config.Key)}
 	for _, h := range c.Pool.Hosts() {
-		s.hosts++
 		if h.Key != config.Any {
 			s.keys[h.Endpoint()] = h.Key
 		}

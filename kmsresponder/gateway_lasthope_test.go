@@ -40,7 +40,7 @@ func TestGatewayAsksTheDown(t *testing.T) {
 			Observer: probed,
 			Jitter:   func() float64 { return -1 },
 		}, nil)
-	if err := p.Drain(drained.addr); err != nil {
+	if err := p.Drain(drained.addr, pool.Drainage{}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

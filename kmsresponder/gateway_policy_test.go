@@ -11,6 +11,7 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
 	"github.com/coredns-kms/coredns-kms/internal/ledger"
+	"github.com/coredns-kms/coredns-kms/internal/pool"
 )
 
 // runLedger is a ledger that is kept to the end of the test.
@@ -254,7 +255,7 @@ func TestGatewayNoHost(t *testing.T) {
 		if r := w.last(); r.Result != Failed || r.Host != "" {
 			t.Errorf("%s: %v", name, r)
 		}
-		if err := p.Drain(hosts[0].Endpoint()); err != nil {
+		if err := p.Drain(hosts[0].Endpoint(), pool.Drainage{}); err != nil {
 			t.Fatal(err)
 		}
 		s.request(messageV6(1))

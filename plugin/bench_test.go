@@ -277,7 +277,7 @@ func stack(r runtime.BlockProfileRecord) string {
 func TestAnswersDoNotLookCountersUp(t *testing.T) {
 	const zone = "counted.example."
 	h := oneHandler(t, zone, 1)
-	serve := func() { mustServe(t, h, question{qname: serviceName(zone)}.msg(), 1) }
+	serve := func() { mustServe(t, h, question{qname: config.ServiceName(zone)}.msg(), 1) }
 	remove := func() bool { return answersTotal.DeleteLabelValues("", zone, "", Normal.String()) }
 	serve()
 	if !remove() {

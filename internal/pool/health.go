@@ -14,10 +14,11 @@ const (
 	Up                     // its last probe passed, or real traffic did
 	Suspect                // failed since, not often enough to be sure: offered behind every healthy host
 	Down                   // failed often enough: not offered
+	Claimed                // announced itself and has not proved yet that it serves: not offered, and counts for nobody
 	Drained                // taken out by a person; wins over everything
 )
 
-var stateWords = [...]string{"unchecked", "up", "suspect", "down", "drained"}
+var stateWords = [...]string{"unchecked", "up", "suspect", "down", "claimed", "drained"}
 
 func (s State) String() string {
 	if int(s) >= len(stateWords) {
@@ -27,7 +28,7 @@ func (s State) String() string {
 }
 
 // States is every state, for those who prepare a row for each.
-func States() []State { return []State{Unchecked, Up, Suspect, Down, Drained} }
+func States() []State { return []State{Unchecked, Up, Suspect, Down, Claimed, Drained} }
 
 // Event is something that happened to a host.
 type Event uint8
@@ -54,7 +55,7 @@ type Health struct {
 	passes   int // consecutive, up to 100
 	fails    int // consecutive, up to 100
 	recent   int // failures while not down since the last window straight passes, up to window
-	missed   int // consecutive failures since down, up to 100: what backing off counts
+	missed   int // consecutive failures since the one that took it out, up to 100: what backing off counts
 }
 
 // State is what to tell people and answer clients by.
@@ -81,8 +82,11 @@ func (h Health) Next(e Event, t Thresholds) (Health, bool) {
 	return next, next.State() != h.State()
 }
 
-// pass: one pass clears suspicion. Only a host that was taken out has to earn its return, by rise passes, or by a whole
-// window of them if it flapped.
+// out is whether h has to earn its place among those offered: it lost it, or never had one.
+func (h Health) out() bool { return h.believed == Down || h.believed == Claimed }
+
+// pass: one pass clears suspicion. Only a host that is out has to earn its place, by rise passes, or by a whole window of
+// them if it flapped.
 func (h *Health) pass(rise int) {
 	h.fails, h.missed = 0, 0
 	h.passes = min(h.passes+1, 100)
@@ -92,7 +96,7 @@ func (h *Health) pass(rise int) {
 	if h.passes >= window {
 		h.recent = 0
 	}
-	if h.believed != Down || h.passes >= rise {
+	if !h.out() || h.passes >= rise {
 		h.believed = Up
 	}
 }
@@ -100,8 +104,12 @@ func (h *Health) pass(rise int) {
 func (h *Health) fail(fall int) {
 	h.passes = 0
 	h.fails = min(h.fails+1, 100)
-	if h.believed == Down {
+	switch h.believed {
+	case Down:
 		h.missed = min(h.missed+1, 100)
+		return
+	case Claimed:
+		h.missed = h.fails - 1 // its first failure is what the one that took it out is to a down host
 		return
 	}
 	h.recent = min(h.recent+1, window)

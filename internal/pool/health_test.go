@@ -11,8 +11,12 @@ import (
 
 var standard = Thresholds{Rise: 2, Fall: 3}
 
-// play runs a script: p pass, f fail, d drain, u undrain.
+// play runs a script: p pass, f fail, d drain, u undrain; a c at its beginning begins with a claim.
 func play(h Health, script string, t Thresholds) Health {
+	script, claimed := strings.CutPrefix(script, "c")
+	if claimed {
+		h.believed = Claimed
+	}
 	for _, c := range script {
 		h, _ = h.Next(Event(strings.IndexRune("pfdu", c)), t)
 	}
@@ -59,6 +63,26 @@ func TestHealth(t *testing.T) {
 		{"dd", Drained},
 		{"ddu", Unchecked},
 		{"u", Unchecked},
+		// A claim proves itself by rise straight passes, and by nothing else.
+		{"c", Claimed},
+		{"cp", Claimed},
+		{"cpp", Up},
+		{"cfp", Claimed},
+		{"cpfp", Claimed},
+		{"cpfpp", Up},
+		{"c" + strings.Repeat("f", 500), Claimed}, // it was never in, so it is not down
+		{"c" + strings.Repeat("f", 500) + "p", Claimed},
+		{"c" + strings.Repeat("f", 500) + "pp", Up},
+		{"c" + strings.Repeat("pf", 50), Claimed},   // failing every other probe is no proof, and
+		{"c" + strings.Repeat("pf", 50) + "pp", Up}, // no flapping of a host that is offered
+		{"cppf", Suspect}, // from then on it is like any other
+		{"cppfff", Down},
+		{"cppfffp", Down},
+		{"cd", Drained},
+		{"cdu", Claimed},
+		{"cdpu", Claimed},
+		{"cdppu", Up}, // it proved itself all the while
+		{"cdpp", Drained},
 	} {
 		if got := play(Health{}, tt.script, standard).State(); got != tt.want {
 			t.Errorf("After %q: got %s, want %s", tt.script, got, tt.want)
@@ -78,12 +102,13 @@ func TestHealthThresholdsOfOne(t *testing.T) {
 
 // TestHealthEveryStateAndEvent pins the whole table: the state before, the event, the state after and whether it changed.
 func TestHealthEveryStateAndEvent(t *testing.T) {
-	reach := map[State]string{Unchecked: "", Up: "p", Suspect: "pf", Down: "pfff", Drained: "pd"}
+	reach := map[State]string{Unchecked: "", Up: "p", Suspect: "pf", Down: "pfff", Claimed: "c", Drained: "pd"}
 	want := map[State][4]State{ // after pass, fail, drain, undrain
 		Unchecked: {Up, Suspect, Drained, Unchecked},
 		Up:        {Up, Suspect, Drained, Up},
 		Suspect:   {Up, Suspect, Drained, Suspect},
 		Down:      {Down, Down, Drained, Down},
+		Claimed:   {Claimed, Claimed, Drained, Claimed},
 		Drained:   {Drained, Drained, Drained, Up},
 	}
 	for _, from := range States() {
@@ -100,17 +125,36 @@ func TestHealthEveryStateAndEvent(t *testing.T) {
 	}
 }
 
+// TestHealthRiseOfAClaim: rise straight passes, for each rise that may be set, after whatever came before.
+func TestHealthRiseOfAClaim(t *testing.T) {
+	for rise := 1; rise <= 100; rise++ {
+		th := Thresholds{Rise: rise, Fall: 3}
+		for _, before := range []string{"", "f", "fff", strings.Repeat("p", rise-1) + "f"} {
+			if got := play(Health{}, "c"+before+strings.Repeat("p", rise-1), th).State(); got != Claimed {
+				t.Errorf("rise %d: %s after %d passes", rise, got, rise-1)
+			}
+			if got := play(Health{}, "c"+before+strings.Repeat("p", rise), th).State(); got != Up {
+				t.Errorf("rise %d: %s after as many passes", rise, got)
+			}
+		}
+	}
+}
+
 // FuzzHealth plays any script and checks what must hold whatever happens.
 func FuzzHealth(f *testing.F) {
 	for _, s := range []string{"pfffpp", "ffffpfpfpfpfpfpfpfpfpf", "dpfu", strings.Repeat("fp", 40)} {
-		f.Add(s, 2, 3)
+		f.Add(s, 2, 3, false)
+		f.Add(s, 2, 3, true)
 	}
-	f.Fuzz(func(t *testing.T, script string, rise, fall int) {
+	f.Fuzz(func(t *testing.T, script string, rise, fall int, claimed bool) {
 		if rise < 1 || rise > 100 || fall < 1 || fall > 100 || len(script) > 1000 {
 			t.Skip()
 		}
 		th := Thresholds{Rise: rise, Fall: fall}
 		var h Health
+		if claimed {
+			h.believed = Claimed
+		}
 		straightPasses, straightFails, drained := 0, 0, false
 		for i, c := range script {
 			e := Event(uint(c) % 4)
@@ -137,10 +181,16 @@ func FuzzHealth(f *testing.F) {
 			if before.believed == Down && h.believed != Down && straightPasses < rise {
 				t.Fatalf("%s: back after %d straight passes", at, straightPasses)
 			}
-			if straightFails >= fall && h.believed != Down {
+			if before.believed == Claimed && h.believed != Claimed && (h.believed != Up || straightPasses < rise) {
+				t.Fatalf("%s: a claim is %s after %d straight passes", at, h.believed, straightPasses)
+			}
+			if before.believed != Claimed && h.believed == Claimed {
+				t.Fatalf("%s: %s became a claim", at, before.believed)
+			}
+			if straightFails >= fall && !h.out() {
 				t.Fatalf("%s: %s after %d straight failures", at, h.believed, straightFails)
 			}
-			if h.believed != Down && e == Pass && h.believed != Up {
+			if !h.out() && e == Pass && h.believed != Up {
 				t.Fatalf("%s: %s after a pass", at, h.believed)
 			}
 			if straightPasses >= max(rise, window) && h.believed != Up {
@@ -169,7 +219,16 @@ func TestPause(t *testing.T) {
 		{"pffffff", false, 60 * time.Second},
 		{"p" + strings.Repeat("f", 1000), false, 60 * time.Second}, // never stops
 		{"pffffffp", false, 2 * time.Second},                       // coming up
-		{"pffffff", true, 10 * time.Second},                        // our own network: notice when it is back
+		{"c", false, 10 * time.Second},                             // not asked yet: it is, when it is enlisted
+		{"cf", false, 10 * time.Second},                            // as a host that has just gone down
+		{"cff", false, 20 * time.Second},
+		{"cfff", false, 40 * time.Second},
+		{"cffff", false, 60 * time.Second},
+		{"c" + strings.Repeat("f", 1000), false, 60 * time.Second},
+		{"cp", false, 2 * time.Second}, // coming up
+		{"cpf", false, 10 * time.Second},
+		{"cpp", false, 10 * time.Second},
+		{"pffffff", true, 10 * time.Second}, // our own network: notice when it is back
 	} {
 		if got := pause(play(Health{}, tt.script, standard), p, tt.self); got != tt.want {
 			t.Errorf("After %q: got %s, want %s", tt.script, got, tt.want)

@@ -2,7 +2,7 @@ package pool
 
 import (
 	"context"
-	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -35,12 +35,16 @@ type Observer interface {
 	Settled(from, c Condition, after time.Duration)
 }
 
-// Means are the ways of a pool to the world. All fields must be set.
+// Means are the ways of a pool to the world. All fields but Gone must be set.
 type Means struct {
 	Probe    func(ctx context.Context, addresses []netip.Addr, port uint16) probe.Result
 	Resolve  func(ctx context.Context, name string) ([]netip.Addr, error)
 	Observer Observer
 	Jitter   func() float64 // from -1 to 1; where in its tolerance the next pause lies
+
+	// Gone, if set, hears of each announced host that is dismissed, as the Observer would: nothing more comes of it, and who
+	// keeps a row for each host may drop it. Announced hosts come and go without end.
+	Gone func(endpoint string)
 }
 
 // Pool is the hosts of one kms block, or of several that say the same. New makes it, Run keeps it current, Snapshot is what
@@ -52,39 +56,65 @@ type Pool struct {
 
 	snapshot atomic.Pointer[Snapshot] // of the hosts
 	answer   atomic.Pointer[Snapshot] // of the hosts and the node; the same one without a node
+	watch    watch                    // for those who wait for another answer
 
 	mu        sync.Mutex // guards what follows, and the order of snapshots
-	hosts     []*host
-	node      *Record // this machine, which serves for the hosts; nil if it does not
+	hosts     []*host    // those of the Corefile in its order, then the announced by endpoint
+	node      *Record    // this machine, which serves for the hosts; nil if it does not
 	suspicion suspicion
 	settled   time.Time // when the condition last changed
 	reminded  time.Time // when Settled was last called
 	answered  time.Time // when a probe last ended
 	rnd       *rand.Rand
+
+	// remembered is, by endpoint, what is kept for hosts that are not here but may be announced: drains without limit of
+	// time, and what a predecessor knew.
+	remembered map[string]Memory
 }
 
-// New returns a pool of hosts that nothing has asked yet, but for what is remembered of them by endpoint. It starts
-// nothing: call Run.
+// New returns a pool of hosts, perhaps none, that nothing has asked yet, but for what is remembered of them by endpoint. What
+// is remembered of others is kept for Enlist. It starts nothing: call Run.
 func New(hosts []config.Host, p config.Probe, means Means, remembered map[string]Memory) *Pool {
 	now := time.Now()
 	pool := &Pool{probing: p, means: means, wake: make(chan struct{}, 1), settled: now, answered: now,
 		rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+	if len(hosts) == 0 {
+		pool.reminded = now // nobody is down: nobody was announced yet
+	}
 	for _, c := range hosts {
 		h := &host{Host: c, addresses: c.Addresses, since: now}
 		if m, ok := remembered[c.Endpoint()]; ok {
 			h.recall(m, p.Kind, now)
 		}
-		h.due = now.Add(time.Duration((means.Jitter() + 1) / 2 * float64(spread)))
 		if len(c.Addresses) == 0 {
 			h.lookupDue = now
-			if len(h.addresses) == 0 {
-				h.due = time.Time{} // the look-up decides
-			}
 		}
+		pool.schedule(h, now)
 		pool.hosts = append(pool.hosts, h)
 	}
+	pool.keep(remembered, now)
 	pool.publish(now)
 	return pool
+}
+
+// keep remembers what may be of use to hosts that are announced later: drains first, and then what is fresh.
+func (p *Pool) keep(remembered map[string]Memory, now time.Time) {
+	p.remembered = make(map[string]Memory)
+	for _, drained := range []bool{true, false} {
+		for endpoint, m := range remembered {
+			useful := m.Drained() || m.fresh(p.probing.Kind, now)
+			if useful && m.Drained() == drained && len(p.remembered) < maxRemembered && p.find(endpoint) == nil {
+				p.remembered[endpoint] = m
+			}
+		}
+	}
+}
+
+// schedule sets the first probe of h, a new host.
+func (p *Pool) schedule(h *host, now time.Time) {
+	if len(h.addresses) > 0 { // or else the look-up decides
+		h.due = now.Add(time.Duration((p.means.Jitter() + 1) / 2 * float64(spread)))
+	}
 }
 
 // Snapshot is the hosts as they are to be tried now. It takes no lock.
@@ -109,7 +139,7 @@ func (p *Pool) Withdraw() {
 	p.publish(time.Now())
 }
 
-// Hosts is what is known of each host, in the order of the Corefile.
+// Hosts is what is known of each host, in the order of the Corefile, and then of the announced by endpoint.
 func (p *Pool) Hosts() []Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,49 +150,34 @@ func (p *Pool) Hosts() []Status {
 	return all
 }
 
-// Age is the time since any probe of the pool last ended: what a stuck pool is known by.
+// Age is the time since any probe of the pool last ended: what a stuck pool is known by. It is 0 while there is no host.
 func (p *Pool) Age() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.hosts) == 0 {
+		return 0
+	}
 	return time.Since(p.answered)
 }
 
-// Remember is what the pool knows, for a successor's New.
+// Remember is what the pool knows, for a successor's New: of its hosts, and what it keeps for hosts that are not here.
 func (p *Pool) Remember() map[string]Memory {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now, all := time.Now(), make(map[string]Memory, len(p.hosts))
+	now, all := time.Now(), maps.Clone(p.remembered)
 	for _, h := range p.hosts {
 		all[h.Endpoint()] = h.memory(p.probing.Kind, now)
 	}
 	return all
 }
 
-// Drain takes the host called endpoint out of every answer until it is put back, whatever its health; when Drain returns,
-// no later snapshot has it.
-func (p *Pool) Drain(endpoint string) error { return p.tell(endpoint, Drain) }
-
-// Undrain puts a drained host back. It was probed all the while, and counts for what it is.
-func (p *Pool) Undrain(endpoint string) error { return p.tell(endpoint, Undrain) }
-
-func (p *Pool) tell(endpoint string, e Event) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	h := p.find(endpoint)
-	if h == nil {
-		return fmt.Errorf("no host %q in this pool", endpoint)
-	}
-	now := time.Now()
-	p.apply(h, e, now, now)
-	return nil
-}
-
 // Served tells the pool that endpoint just served real traffic: it is a pass, and a down host is asked again soon. Unknown
-// endpoints are ignored: the pool may have been replaced since the call began.
+// endpoints are ignored: the pool may have been replaced since the call began. So are claimed ones: only probes prove a
+// claim, and a call that began before it was made is none of its.
 func (p *Pool) Served(endpoint string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if h := p.find(endpoint); h != nil && h.health.believed != Up {
+	if h := p.find(endpoint); h != nil && h.health.believed != Up && h.health.believed != Claimed {
 		now := time.Now()
 		h.reason = nil
 		p.apply(h, Pass, now, now)
@@ -200,7 +215,7 @@ func (p *Pool) apply(h *host, e Event, at, now time.Time) {
 // publish builds the snapshots of this moment and replaces those of which somebody would see a difference.
 func (p *Pool) publish(now time.Time) {
 	p.suspicion = p.suspicion.next(now, p.streaks(), p.window())
-	members, last := p.members(), p.snapshot.Load()
+	members, last, answered := p.members(), p.snapshot.Load(), p.answer.Load()
 	p.replace(&p.snapshot, members, now)
 	next := p.snapshot.Load()
 	if p.node == nil || !slices.ContainsFunc(members, member.alive) {
@@ -208,6 +223,9 @@ func (p *Pool) publish(now time.Time) {
 	} else {
 		// The node is up as long as we are, and of use as long as a host is.
 		p.replace(&p.answer, append(members, member{record: *p.node, state: Up, held: next.Condition == SelfSuspected}), now)
+	}
+	if p.answer.Load() != answered {
+		p.watch.tell()
 	}
 	if last != nil && last.Condition != next.Condition {
 		p.means.Observer.Settled(last.Condition, next.Condition, now.Sub(p.settled))
@@ -219,7 +237,10 @@ func (p *Pool) publish(now time.Time) {
 func (p *Pool) replace(to *atomic.Pointer[Snapshot], members []member, now time.Time) {
 	next := &Snapshot{Built: now, Serial: 1, Checked: true}
 	for _, h := range p.hosts {
-		next.Checked = next.Checked && h.asked
+		next.Checked = next.Checked && h.waited()
+		if !h.health.drained && h.health.believed != Claimed {
+			next.Standing++
+		}
 	}
 	next.Records, next.Condition = answer(members)
 	if last := to.Load(); last != nil {
@@ -239,7 +260,7 @@ func (p *Pool) window() time.Duration { return jittered(p.probing.Interval, 1) }
 func (p *Pool) streaks() []streak {
 	var all []streak
 	for _, h := range p.hosts {
-		if !h.health.drained && !h.lost() {
+		if !h.health.drained && !h.lost() && h.health.believed != Claimed {
 			all = append(all, h.streak())
 		}
 	}

@@ -38,7 +38,7 @@ func (p *Pool) start(ctx context.Context, jobs *sync.WaitGroup) time.Duration {
 		if !h.resolving && !h.lookupDue.IsZero() {
 			if !h.lookupDue.After(now) {
 				h.resolving = true
-				jobs.Go(func() { p.resolve(ctx, h) })
+				jobs.Go(func() { h.during(ctx, func(ctx context.Context) { p.resolve(ctx, h) }) })
 			} else {
 				next = earlier(next, h.lookupDue)
 			}
@@ -47,7 +47,7 @@ func (p *Pool) start(ctx context.Context, jobs *sync.WaitGroup) time.Duration {
 			if !h.due.After(now) {
 				h.probing, h.started = true, now
 				addresses := h.addresses
-				jobs.Go(func() { p.probe(ctx, h, addresses) })
+				jobs.Go(func() { h.during(ctx, func(ctx context.Context) { p.probe(ctx, h, addresses) }) })
 			} else {
 				next = earlier(next, h.due)
 			}
@@ -84,7 +84,7 @@ func (p *Pool) probe(ctx context.Context, h *host, addresses []netip.Addr) {
 	defer p.mu.Unlock()
 	defer p.rouse()
 	h.probing = false
-	if ctx.Err() != nil && r.Outcome == probe.Local {
+	if h.gone() || ctx.Err() != nil && r.Outcome == probe.Local {
 		return // told to stop: that is nobody's result
 	}
 	now := time.Now()
@@ -125,8 +125,8 @@ func (p *Pool) resolve(ctx context.Context, h *host) {
 	defer p.mu.Unlock()
 	defer p.rouse()
 	h.resolving = false
-	if ctx.Err() != nil {
-		return
+	if h.gone() || ctx.Err() != nil || h.lookupDue.IsZero() {
+		return // nobody asks any more: it left, we are told to stop, or its addresses were given meanwhile
 	}
 	now := time.Now()
 	h.lookupDue = started.Add(jittered(reresolve, p.means.Jitter()))
@@ -145,6 +145,7 @@ func (p *Pool) resolve(ctx context.Context, h *host) {
 		p.publish(now)
 		return
 	}
+	h.hinted = false
 	if slices.Equal(found, h.addresses) {
 		return
 	}

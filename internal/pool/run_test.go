@@ -31,12 +31,14 @@ type world struct {
 	changes   []string                 // "12s a suspect"
 	changedAt []time.Duration          // of changes
 	settling  []string
-	resolving []string // "30s kms1 no such host"
+	resolving []string       // "30s kms1 no such host"
+	heard     map[string]int // results of probes, by endpoint
+	gone      []string
 }
 
 func newWorld() *world {
 	return &world{death: map[byte]func(context.Context) probe.Result{}, names: map[string][]netip.Addr{},
-		starts: map[byte][]time.Duration{}, start: time.Now(), jitter: func() float64 { return 0 }}
+		starts: map[byte][]time.Duration{}, heard: map[string]int{}, start: time.Now(), jitter: func() float64 { return 0 }}
 }
 
 const roundTrip = 5 * time.Millisecond
@@ -125,7 +127,13 @@ func (w *world) name(name string, last ...byte) {
 
 func address(last byte) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, last}) }
 
-func (w *world) Probed(string, probe.Result) {}
+func (w *world) Probed(endpoint string, _ probe.Result) {
+	w.mu.Lock() // two pools may be in one world
+	defer w.mu.Unlock()
+	w.heard[endpoint]++
+}
+
+func (w *world) Gone(endpoint string) { w.gone = append(w.gone, endpoint) }
 
 func (w *world) Changed(t Transition) {
 	w.changedAt = append(w.changedAt, time.Since(w.start))
@@ -141,7 +149,7 @@ func (w *world) Settled(from, c Condition, after time.Duration) {
 }
 
 func (w *world) means() Means {
-	return Means{Probe: w.Probe, Resolve: w.Resolve, Observer: w, Jitter: w.jitter}
+	return Means{Probe: w.Probe, Resolve: w.Resolve, Observer: w, Jitter: w.jitter, Gone: w.Gone}
 }
 
 // hosts is n hosts 192.0.2.1, .2 ... of one tier each.
@@ -386,7 +394,7 @@ func TestDrain(t *testing.T) {
 		w := newWorld()
 		p := run(t, w, hosts(2), nil)
 		time.Sleep(time.Second)
-		if err := p.Drain("192.0.2.1:1688"); err != nil {
+		if err := p.Drain("192.0.2.1:1688", Drainage{}); err != nil {
 			t.Fatal(err)
 		}
 		if got := offered(p); got != "192.0.2.2/1 calm" {
@@ -395,7 +403,7 @@ func TestDrain(t *testing.T) {
 		w.kill(refused, 2)
 		time.Sleep(time.Minute)
 		expect(t, p, "192.0.2.2/1 all-down") // failing open does not resurrect a drained host
-		if err := p.Drain("192.0.2.2:1688"); err != nil {
+		if err := p.Drain("192.0.2.2:1688", Drainage{}); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, p, "all-down")
@@ -403,7 +411,7 @@ func TestDrain(t *testing.T) {
 			t.Fatal(err)
 		}
 		expect(t, p, "192.0.2.1/0 calm") // it was probed all the while
-		if err := p.Drain("kms9.example.org:1688"); err == nil {
+		if err := p.Drain("kms9.example.org:1688", Drainage{}); err == nil {
 			t.Error("Draining an unknown host succeeds")
 		}
 	})
@@ -613,8 +621,8 @@ func TestMemory(t *testing.T) {
 		want    State
 		checked bool
 	}{
-		"fresh":                 {fresh - time.Second, config.ProbeRPC, Down, true},
-		"older than 5 minutes":  {fresh + time.Second, config.ProbeRPC, Unchecked, false},
+		"fresh":                 {believable - time.Second, config.ProbeRPC, Down, true},
+		"older than 5 minutes":  {believable + time.Second, config.ProbeRPC, Unchecked, false},
 		"from the future":       {-time.Second, config.ProbeRPC, Unchecked, false},
 		"another kind of probe": {0, config.ProbeTCP, Unchecked, false},
 	} {
@@ -642,7 +650,7 @@ func TestMemory(t *testing.T) {
 		w := newWorld()
 		old := run(t, w, hosts(1), nil)
 		time.Sleep(time.Second)
-		if err := old.Drain("192.0.2.1:1688"); err != nil {
+		if err := old.Drain("192.0.2.1:1688", Drainage{}); err != nil {
 			t.Fatal(err)
 		}
 		m := old.Remember()

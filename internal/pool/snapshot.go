@@ -14,7 +14,7 @@ const (
 	Calm          Condition = iota // every offered host is up, or not asked yet
 	Unsettled                      // a suspect is offered, or nothing but names that do not resolve
 	SelfSuspected                  // all hosts failed together: this machine suspects itself and keeps the last good answer
-	AllDown                        // no host is left: Records is the first tier as configured, to be served or not
+	AllDown                        // no host is left: Records is the first tier as configured, to be served or not; none if there is none
 )
 
 var conditionWords = [...]string{"calm", "unsettled", "self-suspected", "all-down"}
@@ -40,8 +40,9 @@ type Snapshot struct {
 	Serial    uint64    // grows by one with each snapshot of a pool
 	Built     time.Time // when it was published
 	Condition Condition
-	Records   []Record // by priority, then in the order of the Corefile; empty if every host is drained
-	Checked   bool     // every host was asked once, or is remembered from before
+	Records   []Record // by priority, then in the order of the Corefile, then by endpoint; empty if every host is drained or claimed
+	Checked   bool     // every host but the claimed was asked once, or is remembered from before
+	Standing  int      // how many hosts may be asked, be they up or down: all but the drained and the claimed
 	orders    [][]uint16
 }
 
@@ -51,9 +52,9 @@ func (s *Snapshot) Order(n uint32) []uint16 {
 	return s.orders[int(uint64(n)*uint64(len(s.orders))>>32)]
 }
 
-// sameAnswer says whether clients would see no difference between s and other.
+// sameAnswer says whether clients, of DNS or RPC, would see no difference between s and other.
 func (s *Snapshot) sameAnswer(other *Snapshot) bool {
-	return s.Condition == other.Condition && s.Checked == other.Checked &&
+	return s.Condition == other.Condition && s.Checked == other.Checked && s.Standing == other.Standing &&
 		slices.EqualFunc(s.Records, other.Records, func(a, b Record) bool {
 			return a.Endpoint == b.Endpoint && a.Priority == b.Priority && a.Weight == b.Weight &&
 				slices.Equal(a.Addresses, b.Addresses)
@@ -78,11 +79,11 @@ func answer(members []member) ([]Record, Condition) {
 	var healthy, suspect, lost, held, standing []Record
 	down := false
 	for _, m := range members {
-		if m.state != Drained {
-			standing = append(standing, m.record)
+		if m.state == Drained || m.state == Claimed {
+			continue
 		}
+		standing = append(standing, m.record)
 		switch {
-		case m.state == Drained:
 		case m.held:
 			held = append(held, m.record)
 		case m.lost:

@@ -59,6 +59,13 @@ func TestAnswer(t *testing.T) {
 		"beside the healthy all is calm":           {"a:0:unchecked? b:1:up", "b:1 a:2", Calm},
 		"nothing but names that do not resolve":    {"a:0:unchecked? b:1:unchecked?", "a:0 b:1", Unsettled},
 		"self-suspected: no drained host":          {"a:0:drained b:10:suspect! c:10:down!", "b:10 c:10", SelfSuspected},
+		"claimed is not":                           {"a:0:claimed b:1:up", "b:1", Calm},
+		"claimed holds back no all-down":           {"a:0:claimed b:1:down", "b:1", AllDown},
+		"nothing but claims":                       {"a:0:claimed b:1:claimed", "", AllDown},
+		"nobody at all":                            {"", "", AllDown},
+		"claimed beside a suspect":                 {"a:0:claimed b:1:suspect", "b:1", Unsettled},
+		"claimed beside a name without address":    {"a:0:claimed b:1:unchecked?", "b:1", Unsettled},
+		"self-suspected: no claim":                 {"a:0:claimed b:10:suspect! c:10:down!", "b:10 c:10", SelfSuspected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			records, c := answer(parseMembers(t, tt.members))
@@ -95,6 +102,7 @@ func TestSuspicion(t *testing.T) {
 		"no hosts":                           {suspicion{}, nil, false},
 		"held for almost as long as allowed": {suspicion{since: now.Add(-hold + 1)}, []streak{failed(0), failed(0)}, true},
 		"held to the end":                    {suspicion{since: now.Add(-hold)}, []streak{failed(0), failed(0)}, false},
+		"all drained or claimed meanwhile":   {suspicion{since: now.Add(-time.Second)}, nil, false},
 		"not again before one is back":       {suspicion{since: start, spent: true}, []streak{failed(0), failed(0)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

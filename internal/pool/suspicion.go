@@ -5,7 +5,7 @@ import "time"
 // hold is how long the pool keeps blaming itself. After it, every host really is taken for dead.
 const hold = 5 * time.Minute
 
-// streak is the present run of failures of one host that is not drained, as far as suspicion needs it.
+// streak is the present run of failures of one host that is neither drained nor unproved, as far as suspicion needs it.
 type streak struct {
 	failing bool      // suspect or down
 	began   time.Time // start of the first failed probe; zero if the host was not up before
@@ -32,7 +32,7 @@ func (s suspicion) next(now time.Time, hosts []streak, interval time.Duration) s
 	}
 	witnesses, spoke := burst(hosts, interval)
 	switch {
-	case s.spent || len(hosts) == 0:
+	case s.spent:
 		return s
 	case witnesses < 2 || spoke:
 		return suspicion{}

@@ -8,22 +8,22 @@ import (
 
 const (
 	fastest     = 2 * time.Second  // between probes of a host whose state is about to change
-	slowest     = time.Minute      // a down host is asked at least this often, for ever
+	slowest     = time.Minute      // a down host, or one that never proved itself, is asked at least this often, for ever
 	spread      = time.Second      // first probes begin within this of the start
 	jitter      = 10               // per cent, either way, so that pools and servers drift apart
 	reresolve   = 30 * time.Second // between look-ups of a host's name
 	resolveTime = 5 * time.Second  // for one look-up
-	fresh       = 5 * time.Minute  // what is remembered longer ago is not believed
+	believable  = 5 * time.Minute  // what is remembered longer ago is not believed
 )
 
 // pause is the time from the start of one probe of a host to the start of the next, before jitter: the interval; short
-// while the state may change; from the interval doubling to a minute while the host stays down. all says that every host is
+// while the state may change; from the interval doubling to a minute while the host stays down or unproved. all says that every host is
 // failing and this machine suspects itself: then backing off would only delay noticing that the network is back.
 func pause(h Health, p config.Probe, all bool) time.Duration {
 	switch {
 	case h.believed == Up:
 		return p.Interval
-	case h.believed != Down || h.passes > 0:
+	case !h.out() || h.passes > 0:
 		return min(fastest, p.Interval)
 	case all:
 		return p.Interval

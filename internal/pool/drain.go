@@ -1,0 +1,43 @@
+package pool
+
+import (
+	"fmt"
+	"time"
+)
+
+// Drainage is who took a host out, why and when.
+type Drainage struct {
+	By  string    `json:"by,omitempty"`
+	Why string    `json:"why,omitempty"`
+	At  time.Time `json:"at"`
+}
+
+// Drain takes the host called endpoint out of every answer until it is put back, whatever its health; when Drain returns,
+// no later snapshot has it. A d without a time is of now. Draining a drained host replaces what was said of it.
+func (p *Pool) Drain(endpoint string, d Drainage) error {
+	if d.At.IsZero() {
+		d.At = time.Now()
+	}
+	return p.tell(endpoint, Drain, &d)
+}
+
+// Undrain puts a drained host back. It was probed all the while, and counts for what it is. The drain of an announced host
+// that is not here at the moment is forgotten.
+func (p *Pool) Undrain(endpoint string) error { return p.tell(endpoint, Undrain, nil) }
+
+func (p *Pool) tell(endpoint string, e Event, d *Drainage) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := p.find(endpoint)
+	if h == nil {
+		if m, ok := p.remembered[endpoint]; ok && e == Undrain && m.Drained() {
+			delete(p.remembered, endpoint)
+			return nil
+		}
+		return fmt.Errorf("no host %q in this pool", endpoint)
+	}
+	now := time.Now()
+	h.drainage = d
+	p.apply(h, e, now, now)
+	return nil
+}

@@ -1,0 +1,93 @@
+package pool
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/probe"
+)
+
+// Memory is what one pool knows of a host and another may start from: across a reload, and, once stored, a restart. One that
+// has nothing but a Drainage says that the host is drained, and nothing else.
+type Memory struct {
+	Kind      config.ProbeKind // what the state rests on
+	Announced bool             // the host was not in the Corefile
+	Health    Health
+	Drainage  *Drainage // nil if it is not drained, or nobody said who did it
+	Addresses []netip.Addr
+	Since     time.Time
+	Began     time.Time
+	Last      probe.Result
+	Reason    error
+	At        time.Time // when this was true
+}
+
+func (h *host) memory(kind config.ProbeKind, now time.Time) Memory {
+	return Memory{Kind: kind, Announced: h.announced, Health: h.health, Drainage: h.drainage, Addresses: h.addresses,
+		Since: h.since, Began: h.began, Last: h.last, Reason: h.reason, At: now}
+}
+
+// fresh is whether what m says of health may be believed by a pool that probes by kind.
+func (m Memory) fresh(kind config.ProbeKind, now time.Time) bool {
+	age := now.Sub(m.At)
+	return age >= 0 && age <= believable && m.Kind == kind
+}
+
+// Drained is whether m is of a drained host.
+func (m Memory) Drained() bool { return m.Health.drained || m.Drainage != nil }
+
+// drain is what remains of m when everything but a person's decision is forgotten.
+func (m Memory) drain() Memory {
+	return Memory{Announced: m.Announced, Health: Health{drained: true}, Drainage: m.Drainage, Since: m.Since}
+}
+
+// recall makes h, a new host, start from m, unless m is too old to be believed or rests on another kind of probe. Given
+// addresses win over remembered ones. Who has to prove that it serves is not let off by a memory of something else.
+func (h *host) recall(m Memory, kind config.ProbeKind, now time.Time) {
+	if m.fresh(kind, now) && h.trusts(m) {
+		h.health, h.since, h.last, h.reason = m.Health, m.Since, m.Last, m.Reason
+		if now.Sub(m.Began) < hold {
+			h.began = m.Began // longer ago it is no reason to suspect ourselves, or each reload would be one again
+		}
+		h.asked = h.health.believed != Unchecked
+		if len(h.Host.Addresses) == 0 && len(m.Addresses) > 0 {
+			h.addresses = slices.Clone(m.Addresses)
+		}
+	}
+	if m.Drained() { // a person's decision does not go stale
+		h.health.drained, h.drainage = true, m.Drainage
+		switch {
+		case !m.Since.IsZero():
+			h.since = m.Since
+		case m.Drainage != nil:
+			h.since = m.Drainage.At
+		}
+	}
+}
+
+// trusts is whether what m says of health can be taken over. A host of the Corefile is no claim, whatever it was before. A
+// claim gives way only to a memory of having proved itself: being up, or whatever came later to a host that announced itself.
+func (h *host) trusts(m Memory) bool {
+	switch believed := m.Health.believed; {
+	case believed == Claimed:
+		return h.announced
+	case h.health.believed == Claimed:
+		return believed == Up || m.Announced && believed != Unchecked
+	}
+	return true
+}
+
+// Merge is the better of two memories of one host for a pool that probes by kind: the one that rests on it, or else the
+// newer; drained if either is.
+func (m Memory) Merge(other Memory, kind config.ProbeKind) Memory {
+	if m.Kind == other.Kind && other.At.After(m.At) || m.Kind != kind && other.Kind == kind {
+		m, other = other, m
+	}
+	m.Health.drained = m.Health.drained || other.Health.drained
+	if m.Drainage == nil {
+		m.Drainage = other.Drainage
+	}
+	return m
+}

@@ -47,14 +47,11 @@ func gateways() map[string]*kmsresponder.Gateway {
 
 // respond keeps the responder of c listening in front of p. The ledger that it writes is one for the process.
 func (l *life) respond(c config.Responder, p engine.Pool) error {
-	book, err := engine.Hold(l.lease, "ledger", func() (*ledger.Ledger, func(context.Context), error) {
-		book := ledger.New(0)
-		return book, book.Run, nil
-	})
+	book, err := l.holdLedger()
 	if err != nil {
 		return err
 	}
-	o := &order{generation: l.generation, pool: p.Name, gateway: gatewayConfig(c, p, book)}
+	o := &order{generation: l.generation, pool: p.Name, gateway: gatewayConfig(c, p, book.Ledger)}
 	fresh := false
 	r, err := engine.Hold(l.lease, "responder "+c.Address, func() (*responder, func(context.Context), error) {
 		ln, err := kmsresponder.ListenGateway(context.Background(), c.Address)

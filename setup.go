@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -21,6 +22,7 @@ import (
 	"github.com/coredns-kms/coredns-kms/kmsresponder"
 	dnsface "github.com/coredns-kms/coredns-kms/plugin"
 
+	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -44,10 +46,20 @@ func setup(c *caddy.Controller) error {
 	handler := dnsface.New(sites, origins(c))
 	handler.Checked = allChecked
 	life := &life{generation: generation(c), sites: sites}
+	if slices.ContainsFunc(sites, func(s *dnsface.Site) bool { return s.Update != nil }) {
+		dnsserver.GetConfig(c).AllowOpcode(dns.OpcodeUpdate)
+	}
 
 	c.OnStartup(func() error {
 		handler.Signed = dnsserver.GetConfig(c).Handler("dnssec") != nil
 		handler.Sealed = dnsserver.GetConfig(c).Handler("tsig") != nil
+		handler.Dynupdate = dnsserver.GetConfig(c).Handler("dynupdate") != nil
+		life.storePath, _ = c.Get(pathKey("store")).(string) // all blocks of the Corefile are parsed now
+		life.controlPath, _ = c.Get(pathKey("control")).(string)
+		life.transfers = newTransfers(c)
+		if err := checkKeys(sites, dnsserver.GetConfig(c).TsigSecret); err != nil {
+			return plugin.Error(dnsface.Name, err)
+		}
 		if err := life.start(); err != nil {
 			return plugin.Error(dnsface.Name, err)
 		}
@@ -113,9 +125,13 @@ func sweep() {
 
 // life follows the kms blocks of one server block through CoreDNS's callbacks, whose order is in docs/design.md.
 type life struct {
-	generation engine.Generation
-	sites      []*dnsface.Site
+	generation  engine.Generation
+	sites       []*dnsface.Site
+	storePath   string // of the process, whichever block names it; empty: none does
+	controlPath string // likewise
+	transfers   transfers
 
+	keeper     *keeper       // of the store, since start; nil if none is named
 	lease      *engine.Lease // nil before start
 	again      []func()      // what start did to things that a failed reload may have changed
 	restarting bool
@@ -134,12 +150,19 @@ func (l *life) start() error {
 }
 
 func (l *life) take() error {
+	stored := l.openStore() // first, so that it is closed last
 	for _, s := range l.sites {
-		p, err := engine.HoldPool(l.lease, s.Block, means(s.Block.Probe))
+		p, err := engine.HoldPool(l.lease, s.Block, means(s.Block.Probe), stored)
 		if err != nil {
 			return err
 		}
 		s.Pool = p.Pool
+		if err := l.announced(s, p); err != nil {
+			return err
+		}
+		if err := l.transfer(s); err != nil {
+			return err
+		}
 		for _, r := range s.Rehearse {
 			if err := l.rehearse(r); err != nil {
 				return err
@@ -151,7 +174,7 @@ func (l *life) take() error {
 			}
 		}
 	}
-	return nil
+	return l.openControl()
 }
 
 func (l *life) restart() error {
@@ -192,6 +215,7 @@ func (l *life) finalShutdown() error {
 	for _, s := range l.sites {
 		s.Pool.Withdraw()
 	}
+	l.saveHealth()
 	l.lease.Release()
 	return nil
 }
@@ -202,10 +226,12 @@ var gate = make(probe.Gate, probe.InFlight)
 // means is how pools reach the world.
 func means(p config.Probe) func(name string) pool.Means {
 	return func(name string) pool.Means {
+		observer := dnsface.Observer{Pool: name}
 		return pool.Means{
 			Probe:    probe.Prober{Kind: p.Kind, Timeout: p.Timeout, Gate: gate}.Probe,
 			Resolve:  probe.NewResolver().Resolve,
-			Observer: dnsface.Observer{Pool: name},
+			Observer: observer,
+			Gone:     observer.Gone,
 			Jitter:   func() float64 { return 2*rand.Float64() - 1 },
 		}
 	}

@@ -26,6 +26,10 @@ type command struct {
 // is a row here and a file of its own.
 var commands = []command{
 	{"probe", "ask KMS hosts whether they serve, without being counted", probeHosts},
+	{"import", "take over the KMS hosts of a zone file or of a running DNS server", importRecords},
+	{"hosts", "show what the running server believes of its KMS hosts", hosts},
+	{"drain", "take a KMS host out of the running server's answers", drain},
+	{"undrain", "put it back", undrain},
 	{"rehearse", "be a rehearsal KMS host, or clients of one, for trying things out", rehearse},
 }
 

@@ -5,13 +5,13 @@ package plugin
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/pkg/fall"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
+	"github.com/coredns-kms/coredns-kms/internal/registry"
 
 	"github.com/miekg/dns"
 )
@@ -29,6 +29,13 @@ type Site struct {
 
 	// Pool must be set before the first query.
 	Pool *pool.Pool
+
+	// Registry has what was announced, if Update is set; it must be set before the first query. Without one nothing can be
+	// announced.
+	Registry *registry.Registry
+
+	// Journals has the journal of each of the zones, by service name, if NS is set; it must be set before the first query.
+	Journals map[string]*Journal
 }
 
 // Handler answers for every kms block of one server block. Its fields are set before the first query and not changed then.
@@ -45,34 +52,58 @@ type Handler struct {
 	// Sealed says that the tsig plugin stands in front and will sign replies to signed questions.
 	Sealed bool
 
+	// Dynupdate says that Next is the dynupdate plugin, which gets the UPDATEs that are not for us.
+	Dynupdate bool
+
 	owners    map[string]*owner // by lower-case name; immutable
 	nonLeaves map[string]*owner // _tcp.<zone> and others that exist because something below them does; immutable
+	cuts      map[string]*cut   // service names that are zones of their own; immutable
+
+	announcers []*announcer // of the sites with Update; immutable
+	updates    *updates
 }
 
 // New returns a handler for sites. No zone may stand in two of them. origins is the zones of the server block; every zone of a
 // site is one of them or below one.
 func New(sites []*Site, origins []string) *Handler {
-	h := &Handler{owners: map[string]*owner{}, nonLeaves: map[string]*owner{}}
+	h := &Handler{owners: map[string]*owner{}, nonLeaves: map[string]*owner{}, cuts: map[string]*cut{}, updates: newUpdates(sites)}
 	for _, s := range sites {
+		if s.Update != nil {
+			h.announcers = append(h.announcers, newAnnouncer(s))
+		}
 		for _, zone := range s.Zones {
-			h.owners[serviceName(zone)] = &owner{site: s, zone: zone, name: serviceName(zone)}
-			for _, above := range between(strings.TrimPrefix(serviceName(zone), "_vlmcs."), origins) {
-				h.nonLeaves[above] = &owner{site: s, zone: zone, name: above}
-			}
-			for _, host := range s.Hosts {
-				if host.Name == "" {
-					name := madeUpName(host.Addresses[0], zone)
-					h.owners[name] = &owner{site: s, zone: zone, name: name, address: host.Addresses[0]}
-				}
-			}
+			h.add(s, zone, origins)
 		}
 	}
 	return h
 }
 
-// between is name and the names above it, as far as they are below an origin.
+// add makes h answer for the names of s in zone.
+func (h *Handler) add(s *Site, zone string, origins []string) {
+	service := config.ServiceName(zone)
+	o := &owner{site: s, zone: zone, name: service}
+	h.owners[service] = o
+	if len(s.NS) > 0 {
+		o.cut = newCut(o, origins)
+		h.cuts[service] = o.cut
+	}
+	for _, above := range between(service, origins) {
+		h.nonLeaves[above] = &owner{site: s, zone: around(service), name: above}
+	}
+	for _, host := range s.Hosts {
+		if host.Name == "" {
+			made := &owner{site: s, zone: zone, name: madeUpName(host.Addresses[0], zone), address: host.Addresses[0]}
+			if config.Delegated(zone) {
+				made.cut = o.cut
+			}
+			h.owners[made.name] = made
+		}
+	}
+}
+
+// between is the names above name, as far as they are below an origin.
 func between(name string, origins []string) []string {
-	all := []string{name}
+	var all []string
 	for {
 		i, end := dns.NextLabel(name, 0)
 		if end {
@@ -84,14 +115,6 @@ func between(name string, origins []string) []string {
 		}
 		all = append(all, name)
 	}
-}
-
-// serviceName is the name that kms owns in zone.
-func serviceName(zone string) string {
-	if zone == "." {
-		return serviceLabels
-	}
-	return serviceLabels + zone
 }
 
 // Name implements plugin.Handler.
@@ -112,12 +135,21 @@ func (h *Handler) CacheBypassZones() []string {
 
 // ServeDNS implements plugin.Handler.
 func (h *Handler) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg) (int, error) {
+	if r.Opcode == dns.OpcodeUpdate {
+		return h.serveUpdate(ctx, w, r)
+	}
 	if len(r.Question) != 1 || r.Opcode != dns.OpcodeQuery || r.Question[0].Qclass != dns.ClassINET {
 		return plugin.NextOrFailure(Name, h.Next, ctx, w, r)
 	}
 	o, ours := h.find(r.Question[0].Name)
 	if !ours {
 		if o == nil {
+			if c := h.cutAround(r.Question[0].Name); c != nil && !h.hides(c, r) {
+				return h.deny(ctx, w, r, c)
+			}
+			if host, ok := h.announced(r.Question[0].Name); ok {
+				return h.serveAnnounced(ctx, w, r, host)
+			}
 			return plugin.NextOrFailure(Name, h.Next, ctx, w, r)
 		}
 		if h.Next != nil {
@@ -139,6 +171,8 @@ func (h *Handler) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg
 		return q.address()
 	case qtype == dns.TypeANY:
 		return q.any()
+	case q.atApex() && qtype != dns.TypeDS:
+		return q.apex()
 	}
 	return q.noData(pool.Calm)
 }
@@ -155,14 +189,7 @@ const maxName = 255
 //go:noinline
 func (h *Handler) find(name string) (o *owner, ours bool) {
 	var onStack [maxName]byte
-	lower := onStack[:0]
-	for i := range len(name) {
-		c := name[i]
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		lower = append(lower, c)
-	}
+	lower := appendLower(onStack[:0], name)
 	if o, ours = h.owners[string(lower)]; ours {
 		return o, true
 	}

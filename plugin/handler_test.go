@@ -265,7 +265,7 @@ func TestNewSnapshotNewAnswer(t *testing.T) {
 	if got := services(ask(t, h, newQuestion(serviceOrg, dns.TypeSRV), false)); len(got) != 2 {
 		t.Fatalf("Got %v", got)
 	}
-	if err := s.Pool.Drain("kms1.example.org:1688"); err != nil {
+	if err := s.Pool.Drain("kms1.example.org:1688", pool.Drainage{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := services(ask(t, h, newQuestion(serviceOrg, dns.TypeSRV), false)); fmt.Sprint(got) != "[0 0 1688 kms2]" {
@@ -511,7 +511,6 @@ func TestWholeRRsets(t *testing.T) {
 
 func TestWhatIsNotAQueryIsPassedOn(t *testing.T) {
 	for name, change := range map[string]func(*dns.Msg){
-		"UPDATE": func(m *dns.Msg) { m.Opcode = dns.OpcodeUpdate },
 		"NOTIFY": func(m *dns.Msg) { m.Opcode = dns.OpcodeNotify },
 		"CHAOS":  func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS },
 	} {

@@ -23,9 +23,10 @@ const (
 	FailOpen               // although every host is down, or while this machine suspects itself
 	NoData                 // an empty answer
 	ServFail
+	NXDomain // for a name in a zone of ours that has no such name
 )
 
-var resultWords = [...]string{"normal", "fail_open", "nodata", "servfail"}
+var resultWords = [...]string{"normal", "fail_open", "nodata", "servfail", "nxdomain"}
 
 func (r Result) String() string { return resultWords[r] }
 
@@ -113,7 +114,9 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 		states := make(map[pool.State]int)
 		for _, h := range p.Hosts() {
 			states[h.State]++
-			gauge(hostUpDesc, oneIf(h.State == pool.Up), p.Name, h.Endpoint())
+			if h.State != pool.Claimed { // who only says that he is a host is none that could be missed
+				gauge(hostUpDesc, oneIf(h.State == pool.Up), p.Name, h.Endpoint())
+			}
 		}
 		for _, s := range pool.States() {
 			gauge(hostsDesc, float64(states[s]), p.Name, s.String())

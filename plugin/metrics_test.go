@@ -62,6 +62,7 @@ func TestGauges(t *testing.T) {
 	want := `
 # HELP coredns_kms_hosts Gauge of KMS hosts by state.
 # TYPE coredns_kms_hosts gauge
+coredns_kms_hosts{pool="example.org",state="claimed"} 0
 coredns_kms_hosts{pool="example.org",state="down"} 1
 coredns_kms_hosts{pool="example.org",state="drained"} 1
 coredns_kms_hosts{pool="example.org",state="suspect"} 1

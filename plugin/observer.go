@@ -7,6 +7,8 @@ import (
 
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 	"github.com/coredns-kms/coredns-kms/internal/probe"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 var log = clog.NewWithPlugin(Name)
@@ -21,6 +23,13 @@ func (o Observer) Probed(endpoint string, r probe.Result) {
 		probeDuration.WithLabelValues(o.Pool).Observe(r.RTT.Seconds())
 	}
 	log.Debugf("pool %s: %s: %s", o.Pool, endpoint, r)
+}
+
+// Gone forgets the counts of an announced host that is no more: names come and go, and rows are not to pile up.
+func (o Observer) Gone(endpoint string) {
+	row := prometheus.Labels{"pool": o.Pool, "host": endpoint}
+	probesTotal.DeletePartialMatch(row)
+	transitionsTotal.DeletePartialMatch(row)
 }
 
 // Changed implements pool.Observer: one line for each transition.
@@ -51,7 +60,7 @@ func (o Observer) Settled(from, c pool.Condition, after time.Duration) {
 	case c == pool.AllDown && from == c:
 		log.Errorf("pool %s: still no KMS host is left, for %s now", o.Pool, after)
 	case c == pool.AllDown:
-		log.Errorf("pool %s: no KMS host is left: every one failed its checks or is drained", o.Pool)
+		log.Errorf("pool %s: no KMS host is left: each failed its checks, is drained or has not proved itself", o.Pool)
 	case c == pool.SelfSuspected && from == c:
 		log.Errorf("pool %s: every KMS host still fails, for %s now; the last good answer is kept", o.Pool, after)
 	case c == pool.SelfSuspected:

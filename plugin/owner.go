@@ -17,6 +17,7 @@ type owner struct {
 	zone    string
 	name    string     // absolute, lower-case
 	address netip.Addr // of a made-up host name; invalid for a service name
+	cut     *cut       // the zone that it is in, if that is one of its own; else nil
 
 	below    soaCache
 	prepared atomic.Pointer[prepared]
@@ -62,15 +63,10 @@ func (o *owner) prepare(s *pool.Snapshot) *prepared {
 	length := dns.Msg{Question: []dns.Question{{Name: o.name}}}
 	seen := make(map[string]bool)
 	for i, r := range s.Records {
-		target := r.Name
-		if target == "" {
-			target = madeUpName(r.Addresses[0], o.zone)
-		}
-		p.services[i] = &dns.SRV{
-			Hdr:      dns.RR_Header{Name: o.name, Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: ttl},
-			Priority: r.Priority, Weight: r.Weight, Port: r.Port, Target: target,
-		}
-		length.Answer = append(length.Answer, p.services[i])
+		service := serviceRecord(o.name, o.zone, r, ttl)
+		target := service.Target
+		p.services[i] = service
+		length.Answer = append(length.Answer, service)
 		// Out of our zone nobody may believe us. Two ports of one host share its addresses.
 		if !dns.IsSubDomain(o.zone, target) || seen[target] {
 			continue
@@ -88,6 +84,18 @@ func (o *owner) prepare(s *pool.Snapshot) *prepared {
 	}
 	p.length = length.Len()
 	return p
+}
+
+// serviceRecord is r under the service name of zone.
+func serviceRecord(name, zone string, r pool.Record, ttl uint32) *dns.SRV {
+	target := r.Name
+	if target == "" {
+		target = madeUpName(r.Addresses[0], zone)
+	}
+	return &dns.SRV{
+		Hdr:      dns.RR_Header{Name: name, Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: ttl},
+		Priority: r.Priority, Weight: r.Weight, Port: r.Port, Target: target,
+	}
 }
 
 func addressRecord(name string, a netip.Addr, ttl uint32) dns.RR {

@@ -206,9 +206,13 @@ func (q *query) address() (int, error) {
 // any answers as RFC 8482 4.2 has it: one small record that says there is no such answer.
 func (q *query) any() (int, error) {
 	m := q.reply()
-	h := dns.RR_Header{Name: q.spelling(), Rrtype: dns.TypeHINFO, Class: dns.ClassINET, Ttl: 8482}
-	m.Answer = []dns.RR{&dns.HINFO{Hdr: h, Cpu: "RFC8482"}}
+	m.Answer = []dns.RR{noSuchAnswer(q.spelling())}
 	return q.write(m, Normal)
+}
+
+func noSuchAnswer(name string) dns.RR {
+	h := dns.RR_Header{Name: name, Rrtype: dns.TypeHINFO, Class: dns.ClassINET, Ttl: 8482}
+	return &dns.HINFO{Hdr: h, Cpu: "RFC8482"}
 }
 
 // noData answers that the name exists and has nothing of the type; c is Calm unless there should have been something. With
@@ -238,11 +242,14 @@ func (q *query) servFail() (int, error) {
 	return q.write(m, ServFail)
 }
 
-// soa is the one SOA record of a negative answer (RFC 2308): that of the zone around the name, from the next plugin, or, if
-// it has none, one of our own for the zone of the block. Its TTL bounds how long resolvers keep the denial, so it is short
+// soa is the one SOA record of a negative answer (RFC 2308): that of the cut; or else that of the zone around the name, from
+// the next plugin; or, if it has none, one of our own for the zone of the block. Its TTL bounds how long resolvers keep the denial, so it is short
 // where hosts are missing that should be there.
 func (q *query) soa(c pool.Condition) *dns.SOA {
-	soa := q.owner.below.get(q.soaBelow)
+	soa := q.cutSOA()
+	if soa == nil {
+		soa = q.owner.below.get(q.soaBelow)
+	}
 	if soa == nil {
 		soa = q.ownSOA()
 	}

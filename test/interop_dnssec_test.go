@@ -389,8 +389,8 @@ remote-control:
 	control-enable: no
 stub-zone:
 	name: "%[5]s"
-	stub-addr: 127.0.0.1@%[6]d
-`, dir, u.port, modules, trust, zone, s.port)
+	stub-addr: %[6]s@%[7]d
+`, dir, u.port, modules, trust, zone, s.host(), s.port)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,10 @@ func init() {
 }
 
 // A server is CoreDNS with the kms plugin, inside the test process so that the race detector sees the whole chain.
-type server struct{ port uint16 }
+type server struct {
+	port uint16
+	ip   string // empty for 127.0.0.1
+}
 
 // caddyLock is held while instances come and go: caddy keeps them in variables of its package.
 var caddyLock sync.Mutex
@@ -75,7 +79,13 @@ var caddyLock sync.Mutex
 // times ":0" would not give them.
 func startServer(t *testing.T, corefile string, replace ...string) *server {
 	t.Helper()
-	s := &server{port: freePort(t)}
+	return startServerAt(t, freePort(t), corefile, replace...)
+}
+
+// startServerAt is startServer with a port that is given.
+func startServerAt(t *testing.T, port uint16, corefile string, replace ...string) *server {
+	t.Helper()
+	s := &server{port: port}
 	text := strings.NewReplacer(append([]string{"$PORT", strconv.Itoa(int(s.port))}, replace...)...).Replace(corefile)
 	caddyLock.Lock()
 	instance, err := caddy.Start(caddy.CaddyfileInput{Contents: []byte(text), Filepath: "Corefile", ServerTypeName: "dns"})
@@ -97,7 +107,9 @@ func startServer(t *testing.T, corefile string, replace ...string) *server {
 	return s
 }
 
-func (s *server) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(s.port))) }
+func (s *server) address() string { return net.JoinHostPort(s.host(), strconv.Itoa(int(s.port))) }
+
+func (s *server) host() string { return cmp.Or(s.ip, "127.0.0.1") }
 
 // An asking is how a question is put; the zero value is UDP without EDNS.
 type asking struct {
@@ -283,6 +295,8 @@ func metric(t *testing.T, name string, labels ...string) float64 {
 var packages = map[string]string{
 	"dig": "bind9-dnsutils", "delv": "bind9-dnsutils", "dnssec-keygen": "bind9-utils", "kdig": "knot-dnsutils",
 	"unbound": "unbound", "unbound-checkconf": "unbound",
+	"named": "bind9", "tsig-keygen": "bind9", "named-checkconf": "bind9-utils", "named-checkzone": "bind9-utils", "nsupdate": "bind9-dnsutils",
+	"knotd": "knot", "unshare": "util-linux", "ip": "iproute2", "mount": "mount",
 }
 
 // lookProgram finds a program. One that is missing fails the test: skipped interop is no interop.
@@ -334,7 +348,7 @@ func (r *reply) has(flag string) bool { return slices.Contains(r.flags, flag) }
 func (s *server) dig(t *testing.T, args ...string) *reply {
 	t.Helper()
 	// Anything but one try would hide a lost answer.
-	base := []string{"-r", "@127.0.0.1", "-p", strconv.Itoa(int(s.port)), "+tries=1", "+time=5"}
+	base := []string{"-r", "@" + s.host(), "-p", strconv.Itoa(int(s.port)), "+tries=1", "+time=5"}
 	out, ok := program(t, "dig", append(base, args...)...)
 	if !ok {
 		t.Fatalf("dig %s failed:\n%s", strings.Join(args, " "), out)
@@ -346,7 +360,7 @@ func (s *server) dig(t *testing.T, args ...string) *reply {
 func (s *server) kdig(t *testing.T, args ...string) *reply {
 	t.Helper()
 	// With +idn it makes names lower-case.
-	base := []string{"@127.0.0.1", "-p", strconv.Itoa(int(s.port)), "+retry=0", "+time=5", "+noidn"}
+	base := []string{"@" + s.host(), "-p", strconv.Itoa(int(s.port)), "+retry=0", "+time=5", "+noidn"}
 	out, ok := program(t, "kdig", append(base, args...)...)
 	if !ok {
 		t.Fatalf("kdig %s failed:\n%s", strings.Join(args, " "), out)

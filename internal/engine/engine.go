@@ -18,6 +18,8 @@ type Generation uint64
 
 // Engine is the table of what runs. Its methods may be called by any number of goroutines at once.
 type Engine struct {
+	deciding sync.Mutex // held while a drain is stored and then told; taken before mu
+
 	mu     sync.Mutex
 	latest Generation
 	leases map[*Lease]struct{}

@@ -178,7 +178,7 @@ func block(zone string, names ...string) config.Block {
 
 func holdPool(t *testing.T, l *Lease, b config.Block) Pool {
 	t.Helper()
-	p, err := HoldPool(l, b, still)
+	p, err := HoldPool(l, b, still, Memories{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestHealthSurvivesAChangedBlock(t *testing.T) {
 	old := e.Lease(e.NextGeneration())
 	p := holdPool(t, old, block("example.org.", "kms1.example.org.", "kms2.example.org."))
 	p.Served("kms1.example.org:1688")
-	if err := p.Drain("kms2.example.org:1688"); err != nil {
+	if err := p.Drain("kms2.example.org:1688", pool.Drainage{}); err != nil {
 		t.Fatal(err)
 	}
 	l := e.Lease(e.NextGeneration())

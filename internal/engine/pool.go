@@ -20,12 +20,12 @@ type Pool struct {
 
 // HoldPool returns the pool of b for l. Blocks that name the same hosts and probe them alike share one, whatever their zones
 // and views; a block that changed them in a reload gets a new pool that starts from what running pools know of its hosts.
-// means is asked for the ways of a new pool, by its name.
-func HoldPool(l *Lease, b config.Block, means func(name string) pool.Means) (Pool, error) {
+// means is asked for the ways of a new pool, by its name; stored is what is known of hosts that no running pool knows.
+func HoldPool(l *Lease, b config.Block, means func(name string) pool.Means, stored Memories) (Pool, error) {
 	return Hold(l, poolKey(b), func() (Pool, func(context.Context), error) {
 		running := each[Pool](l.engine)
 		name := poolName(b.Zones[0], l.engine.namesOf(l.generation))
-		p := pool.New(b.Hosts, b.Probe, means(name), remembered(running, b.Probe.Kind))
+		p := pool.New(b.Hosts, b.Probe, means(name), remembered(running, b.Probe.Kind, stored))
 		if node, ok := advertised(b); ok {
 			p.Advertise(node)
 		}
@@ -37,6 +37,9 @@ func HoldPool(l *Lease, b config.Block, means func(name string) pool.Means) (Poo
 func poolKey(b config.Block) string {
 	var k strings.Builder
 	fmt.Fprintf(&k, "pool %+v", b.Probe)
+	if b.Update != nil {
+		fmt.Fprintf(&k, " registry %s", RegistryKey(b))
+	}
 	if node, ok := advertised(b); ok {
 		fmt.Fprintf(&k, " node %+v", node)
 	}
@@ -45,6 +48,10 @@ func poolKey(b config.Block) string {
 	}
 	return k.String()
 }
+
+// RegistryKey is what the announced hosts of b are kept under. The first zone alone counts, so that one more behind it loses
+// nobody.
+func RegistryKey(b config.Block) string { return config.ServiceName(b.Zones[0]) }
 
 // advertised is this machine as an SRV record, if b has it in the answer.
 func advertised(b config.Block) (pool.Record, bool) {
@@ -107,14 +114,20 @@ func Pools(e *Engine) []Pool {
 }
 
 // remembered is what running pools know, by endpoint. Where several know a host, one that probes it as the new pool will
-// wins; a drain anywhere counts, since a person meant the host.
-func remembered(running []Pool, kind config.ProbeKind) map[string]pool.Memory {
+// wins; a drain anywhere counts, since a person meant the host. Of hosts that none knows it is what is stored: that was read
+// a moment ago, and a drain may have been taken back since.
+func remembered(running []Pool, kind config.ProbeKind, stored Memories) map[string]pool.Memory {
 	all := make(map[string]pool.Memory)
 	for _, p := range running {
 		for endpoint, m := range p.Remember() {
 			if earlier, ok := all[endpoint]; ok {
 				m = earlier.Merge(m, kind)
 			}
+			all[endpoint] = m
+		}
+	}
+	for endpoint, m := range stored.of(kind) {
+		if _, ok := all[endpoint]; !ok {
 			all[endpoint] = m
 		}
 	}

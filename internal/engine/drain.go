@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+	"github.com/coredns-kms/coredns-kms/internal/store"
+)
+
+// maxAbsent bounds the stored drains of hosts that are in no pool. They may come back; but not all of them, for ever.
+const maxAbsent = 256
+
+// ErrNoStore says that a decision lasts until the process ends.
+var ErrNoStore = errors.New("no store is configured")
+
+// Drain takes the host called endpoint out of every pool that has it, and returns those. It is stored durably before any of
+// them is told. An error says that it was not: it is in force all the same, for somebody wants the host out now, and
+// lasts until the process ends. st may be nil, which is ErrNoStore.
+func Drain(e *Engine, st *store.Store, endpoint string, d pool.Drainage) ([]Pool, error) {
+	e.deciding.Lock()
+	defer e.deciding.Unlock()
+	present := e.endpoints()
+	err := keep(st, func(tx *store.Tx) error {
+		if err := putDrain(tx, endpoint, d); err != nil {
+			return err
+		}
+		return dropAbsent(tx, present)
+	})
+	return e.tell(endpoint, func(p Pool) error { return p.Drain(endpoint, d) }), err
+}
+
+// Undrain puts the host called endpoint back, likewise. It need not be in a pool.
+func Undrain(e *Engine, st *store.Store, endpoint string) ([]Pool, error) {
+	e.deciding.Lock()
+	defer e.deciding.Unlock()
+	err := keep(st, func(tx *store.Tx) error { return tx.Delete(store.Drains, endpoint) })
+	return e.tell(endpoint, func(p Pool) error { return p.Undrain(endpoint) }), err
+}
+
+// LoadDrains is every drain in st, which may be nil, by endpoint. One whose circumstances cannot be read is there without
+// them, beside an error.
+func LoadDrains(st *store.Store) (map[string]pool.Drainage, error) {
+	all := make(map[string]pool.Drainage)
+	if st == nil {
+		return all, nil
+	}
+	var errs []error
+	err := st.View(func(tx *store.Tx) error {
+		return tx.Each(store.Drains, func(endpoint string, value []byte) error {
+			d, err := readDrain(value)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("store %s: who drained %q cannot be read: %w", st.Path(), endpoint, err))
+			}
+			all[endpoint] = d
+			return nil
+		})
+	})
+	return all, errors.Join(append(errs, err)...)
+}
+
+// AlignDrains makes the drains in st those that running pools have, as after a reload that named another store, or one that
+// works again. Hosts that no pool has are left as they are.
+func AlignDrains(e *Engine, st *store.Store) error {
+	e.deciding.Lock()
+	defer e.deciding.Unlock()
+	drained, present := make(map[string]pool.Drainage), make(map[string]bool)
+	for _, p := range Each[Pool](e) {
+		for _, h := range p.Hosts() {
+			present[h.Endpoint()] = true
+		}
+		for endpoint, m := range p.Remember() {
+			switch {
+			case m.Drainage != nil:
+				drained[endpoint] = *m.Drainage
+			case m.Drained():
+				drained[endpoint] = pool.Drainage{At: m.Since}
+			}
+		}
+	}
+	if len(drained) == 0 && len(present) == 0 {
+		return nil
+	}
+	return st.Update(func(tx *store.Tx) error {
+		for endpoint, d := range drained {
+			if tx.Get(store.Drains, endpoint) == nil {
+				if err := putDrain(tx, endpoint, d); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.Each(store.Drains, func(endpoint string, _ []byte) error {
+			if _, ok := drained[endpoint]; ok || !present[endpoint] {
+				return nil
+			}
+			return tx.Delete(store.Drains, endpoint)
+		})
+	})
+}
+
+func keep(st *store.Store, f func(*store.Tx) error) error {
+	if st == nil {
+		return ErrNoStore
+	}
+	return st.Update(f)
+}
+
+func putDrain(tx *store.Tx, endpoint string, d pool.Drainage) error {
+	value, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return tx.Put(store.Drains, endpoint, value)
+}
+
+func readDrain(value []byte) (d pool.Drainage, err error) {
+	if err := json.Unmarshal(value, &d); err != nil {
+		return pool.Drainage{}, err
+	}
+	return d, nil
+}
+
+// dropAbsent deletes the oldest drains of hosts that are not present, if they are too many.
+func dropAbsent(tx *store.Tx, present map[string]bool) error {
+	type absent struct {
+		endpoint string
+		at       time.Time
+	}
+	var all []absent
+	err := tx.Each(store.Drains, func(endpoint string, value []byte) error {
+		if !present[endpoint] {
+			d, _ := readDrain(value) // what cannot be read is of the year 1, and the first to go
+			all = append(all, absent{endpoint, d.At})
+		}
+		return nil
+	})
+	if err != nil || len(all) <= maxAbsent {
+		return err
+	}
+	slices.SortFunc(all, func(a, b absent) int { return a.at.Compare(b.at) })
+	for _, a := range all[:len(all)-maxAbsent] {
+		if err := tx.Delete(store.Drains, a.endpoint); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endpoints is every host of every pool.
+func (e *Engine) endpoints() map[string]bool {
+	all := make(map[string]bool)
+	for _, p := range Each[Pool](e) {
+		for _, h := range p.Hosts() {
+			all[h.Endpoint()] = true
+		}
+	}
+	return all
+}
+
+// tell tells every pool and returns those that have endpoint. No pool can be started meanwhile: it would take over what
+// another knew before it was told.
+func (e *Engine) tell(endpoint string, f func(Pool) error) []Pool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var told []Pool
+	for _, p := range each[Pool](e) {
+		has := slices.ContainsFunc(p.Hosts(), func(h pool.Status) bool { return h.Endpoint() == endpoint })
+		// One that has not got it may remember it, and an error only says that it does not.
+		if err := f(p); err == nil && has {
+			told = append(told, p)
+		}
+	}
+	return told
+}

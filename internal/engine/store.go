@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+	"github.com/coredns-kms/coredns-kms/internal/store"
+)
+
+// HoldStore returns the store at path, an absolute one, and keeps it open for as long as l lives. Hold it before what keeps
+// something in it: what is held last is stopped first.
+func HoldStore(l *Lease, path string) (*store.Store, error) {
+	return Hold(l, "store "+path, func() (*store.Store, func(context.Context), error) {
+		st, err := store.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		return st, func(ctx context.Context) {
+			<-ctx.Done()
+			st.Close() // every change is on the disk already
+		}, nil
+	})
+}
+
+// Memories is what a store has of hosts. The zero value has nothing.
+type Memories struct {
+	health map[healthKey]pool.Memory
+	drains map[string]pool.Drainage
+}
+
+type healthKey struct {
+	endpoint string
+	kind     config.ProbeKind
+}
+
+// LoadMemories is what st, which may be nil, has of hosts. What cannot be read is left out, and is an error beside the rest;
+// but a drain whose circumstances cannot be read is a drain.
+func LoadMemories(st *store.Store) (Memories, error) {
+	if st == nil {
+		return Memories{}, nil
+	}
+	m := Memories{health: make(map[healthKey]pool.Memory)}
+	var errs []error
+	err := st.View(func(tx *store.Tx) error {
+		return tx.Each(store.Health, func(key string, value []byte) error {
+			var one pool.Memory
+			if err := json.Unmarshal(value, &one); err != nil {
+				errs = append(errs, fmt.Errorf("store %s: health of %q: %w", st.Path(), key, err))
+				return nil
+			}
+			endpoint, ok := healthEndpoint(key, one.Kind)
+			if ok {
+				m.health[healthKey{endpoint, one.Kind}] = undrained(one)
+			}
+			return nil
+		})
+	})
+	drains, drainsErr := LoadDrains(st)
+	m.drains = drains
+	return m, errors.Join(append(errs, err, drainsErr)...)
+}
+
+// of is what there is for a pool that probes by kind.
+func (m Memories) of(kind config.ProbeKind) map[string]pool.Memory {
+	all := make(map[string]pool.Memory)
+	for key, one := range m.health {
+		if key.kind == kind {
+			all[key.endpoint] = one
+		}
+	}
+	for endpoint, d := range m.drains {
+		one, ok := all[endpoint]
+		if !ok {
+			one.Since = d.At
+		}
+		one.Drainage = &d
+		all[endpoint] = one
+	}
+	return all
+}
+
+// SaveMemories makes st have what the pools of e know of their hosts now, and nothing older. Drains are not part of it: those
+// are stored when they are made, and one that was taken back must not come again with an old state of health.
+func SaveMemories(st *store.Store, e *Engine) error {
+	now := make(map[string]pool.Memory)
+	for _, p := range Each[Pool](e) {
+		for endpoint, m := range p.Remember() {
+			key := endpoint + " " + m.Kind.String()
+			if earlier, ok := now[key]; ok {
+				m = earlier.Merge(m, m.Kind)
+			}
+			now[key] = undrained(m)
+		}
+	}
+	return st.Update(func(tx *store.Tx) error {
+		err := tx.Each(store.Health, func(key string, _ []byte) error {
+			if _, ok := now[key]; ok {
+				return nil
+			}
+			return tx.Delete(store.Health, key)
+		})
+		if err != nil {
+			return err
+		}
+		for key, m := range now {
+			value, err := json.Marshal(m)
+			if err != nil {
+				return err
+			}
+			if err := tx.Put(store.Health, key, value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// healthEndpoint is the endpoint of a key of store.Health whose value is of kind.
+func healthEndpoint(key string, kind config.ProbeKind) (string, bool) {
+	suffix := " " + kind.String()
+	if len(key) <= len(suffix) || key[len(key)-len(suffix):] != suffix {
+		return "", false
+	}
+	return key[:len(key)-len(suffix)], true
+}
+
+// undrained is m without a drain.
+func undrained(m pool.Memory) pool.Memory {
+	m.Health, _ = m.Health.Next(pool.Undrain, pool.Thresholds{})
+	m.Drainage = nil
+	return m
+}

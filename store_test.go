@@ -1,0 +1,290 @@
+package kms
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	golog "log"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/coredns-kms/coredns-kms/internal/control"
+	"github.com/coredns-kms/coredns-kms/internal/engine"
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// kept is a place for a store and a control socket, whose path must be short.
+type kept struct{ store, socket string }
+
+func keep(t *testing.T) kept {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "kms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return kept{filepath.Join(dir, "kms.db"), filepath.Join(dir, "s")}
+}
+
+func (k kept) lines() string { return fmt.Sprintf("store %s\n control %s\n", k.store, k.socket) }
+
+func (k kept) drain(t *testing.T, host string) control.Decision {
+	t.Helper()
+	d, err := control.Client{Socket: k.socket}.Drain(t.Context(), control.Request{Host: host, Why: "new disks", By: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// hosts is the hosts as the control socket tells: "kms1.example.org:1688 drained by alice: new disks".
+func (k kept) hosts(t *testing.T) string {
+	t.Helper()
+	all, err := control.Client{Socket: k.socket}.Hosts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for _, p := range all.Pools {
+		for _, h := range p.Hosts {
+			w := h.Endpoint + " " + h.State
+			if h.Drained != nil {
+				w += " by " + h.Drained.By + ": " + h.Drained.Why
+			}
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// logged collects what is logged from now to the end of the test.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func logs(t *testing.T) *logged {
+	l := new(logged)
+	golog.SetOutput(l)
+	t.Cleanup(func() { golog.SetOutput(io.Discard) })
+	return l
+}
+
+// Write implements io.Writer.
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), s)
+}
+
+func storeUp(t *testing.T, k kept, want int) {
+	t.Helper()
+	text := "# HELP coredns_kms_store_up Gauge that is 1 while the store is open and takes changes, as of the last minute, else 0.\n" +
+		"# TYPE coredns_kms_store_up gauge\n" + fmt.Sprintf("coredns_kms_store_up{path=%q} %d\n", k.store, want)
+	if err := testutil.CollectAndCompare(storeCollector{}, strings.NewReader(text)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDrainPersists: over a reload that replaces the pool, and over a restart, with who and why.
+func TestDrainPersists(t *testing.T) {
+	k := keep(t)
+	a, b := freePort(t), freePort(t)
+	text := corefile(0, []int{a, b}, []int{a, b}, k.lines())
+	s := start(t, text)
+	storeUp(t, k, 1)
+	eventually(t, fmt.Sprintf("0 %d, 1 %d", a, b), func() string { return targets(s.ask(service)) })
+	d := k.drain(t, "KMS1.example.org")
+	if !d.Kept || len(d.Warnings) > 0 {
+		t.Errorf("Drained: %+v", d)
+	}
+	if got, want := targets(s.ask(service)), fmt.Sprintf("1 %d", b); got != want {
+		t.Errorf("Right after: %q, want %q", got, want)
+	}
+	h := pools()[0].Hosts()[0]
+	if h.Drainage == nil || !strings.HasSuffix(h.Drainage.By, " (alice)") {
+		t.Fatalf("Drained by %+v, want the user and who it says to be", h.Drainage)
+	}
+	drained := fmt.Sprintf("kms1.example.org:%d drained by %s: new disks", a, h.Drainage.By)
+	if err := s.reload(corefile(0, []int{a, b, freePort(t)}, []int{a, b}, k.lines())); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.hosts(t); !strings.HasPrefix(got, drained) {
+		t.Errorf("After a reload: %q, want %q", got, drained)
+	}
+	s.nothingLeft()
+	if _, err := os.Lstat(k.socket); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("The socket is still there: %v", err)
+	}
+
+	s = start(t, text)
+	if got, want := targets(s.ask(service)), fmt.Sprintf("1 %d", b); got != want {
+		t.Errorf("Right after a restart: %q, want %q", got, want)
+	}
+	if got := k.hosts(t); !strings.HasPrefix(got, drained) {
+		t.Errorf("After a restart: %q, want %q", got, drained)
+	}
+	back, err := control.Client{Socket: k.socket}.Undrain(t.Context(), control.Request{Host: "kms1.example.org"})
+	if err != nil || !back.Kept {
+		t.Fatal(back, err)
+	}
+	s.nothingLeft()
+	s = start(t, text)
+	eventually(t, fmt.Sprintf("0 %d, 1 %d", a, b), func() string { return targets(s.ask(service)) })
+	s.nothingLeft()
+}
+
+// TestHealthSurvivesARestart: a process that starts soon knows what the last one knew, before it asked anybody.
+func TestHealthSurvivesARestart(t *testing.T) {
+	k := keep(t)
+	a, b := freePort(t), freePort(t)
+	text := corefile(0, []int{a, b}, []int{b}, k.lines())
+	s := start(t, text)
+	down := fmt.Sprintf("kms1.example.org:%d down, kms2.example.org:%d up", a, b)
+	eventually(t, down, states)
+	s.nothingLeft()
+	s = start(t, text)
+	if got, want := targets(s.ask(service)), fmt.Sprintf("1 %d", b); got != want || !pools()[0].Snapshot().Checked {
+		t.Errorf("Right after a restart: %q, want %q; states %s", got, want, states())
+	}
+	s.nothingLeft()
+}
+
+// TestBrokenStores: whatever is wrong with the file, clients are answered, somebody is told, and the file stays as it is.
+func TestBrokenStores(t *testing.T) {
+	for name, tt := range map[string]struct {
+		damage func(t *testing.T, path string)
+		want   string
+	}{
+		"damaged": {func(t *testing.T, path string) {
+			good := start(t, corefile(0, []int{freePort(t)}, nil, "store "+path))
+			good.nothingLeft()
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range b[:len(b)/2] {
+				b[i] ^= 0x55
+			}
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "nothing was changed"},
+		"foreign": {func(t *testing.T, path string) {
+			if err := os.WriteFile(path, []byte("somebody's diary\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "it is not a store of coredns-kms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := keep(t)
+			tt.damage(t, k.store)
+			before, err := os.ReadFile(k.store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := logs(t)
+			a := freePort(t)
+			text := corefile(0, []int{a}, []int{a}, k.lines()) +
+				"example.net:0 {\n bind 127.0.0.1\n kms {\n host 192.0.2.7\n store " + k.store + "\n }\n}\n"
+			s := start(t, text)
+			if got, want := targets(s.ask(service)), fmt.Sprintf("0 %d", a); got != want {
+				t.Errorf("Answer %q, want %q", got, want)
+			}
+			eventually(t, "1", func() string { return fmt.Sprint(l.count("[ERROR] plugin/kms: store " + k.store)) })
+			if l.count(tt.want) != 1 {
+				t.Errorf("Logged %q, want %q", l.text.String(), tt.want)
+			}
+			storeUp(t, k, 0)
+			if d := k.drain(t, "kms1.example.org"); d.Kept || len(d.Warnings) != 2 || !strings.Contains(d.Warnings[0], tt.want) || states() != fmt.Sprintf("192.0.2.7:1688 unchecked, kms1.example.org:%d drained", a) {
+				t.Errorf("Drained without a store: %+v, %s", d, states())
+			}
+			// A reload tries again, and what is in force is kept when it succeeds.
+			if after, err := os.ReadFile(k.store); err != nil || !bytes.Equal(before, after) {
+				t.Errorf("The file was changed: %v", err)
+			}
+			if err := s.reload(text); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "2", func() string { return fmt.Sprint(l.count(tt.want)) })
+			if err := os.Remove(k.store); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.reload(text); err != nil {
+				t.Fatal(err)
+			}
+			storeUp(t, k, 1)
+			s.nothingLeft()
+			s = start(t, text)
+			if got := k.hosts(t); !strings.Contains(got, fmt.Sprintf("kms1.example.org:%d drained by ", a)) {
+				t.Errorf("After the store came back and a restart: %q", got)
+			}
+			s.nothingLeft()
+		})
+	}
+}
+
+// TestLedgerSurvivesARestart: also when the store stands in another server block than the responder.
+func TestLedgerSurvivesARestart(t *testing.T) {
+	k := keep(t)
+	a, port := freePort(t), freePort(t)
+	text := responding(0, port, []int{a}, "", "") +
+		"example.net:0 {\n bind 127.0.0.1\n kms {\n host 192.0.2.7\n" + k.lines() + " }\n}\n"
+	s := start(t, text)
+	eventually(t, "1", func() string { return fmt.Sprint(strings.Count(states(), " up")) })
+	clients(30, port).Round(t.Context(), nil)
+	s.nothingLeft()
+	s = start(t, text)
+	books := engine.Each[*engine.Book](running)
+	if len(books) != 1 || books[0].Clients(fmt.Sprintf("kms1.example.org:%d", a)) != 30 {
+		t.Errorf("After a restart: %d ledgers, want one with 30 clients", len(books))
+	}
+	s.nothingLeft()
+}
+
+// TestControlSocketsThatCannotBe stop a start and a reload, and leave what is there alone.
+func TestControlSocketsThatCannotBe(t *testing.T) {
+	k := keep(t)
+	a := freePort(t)
+	good := corefile(0, []int{a}, []int{a}, k.lines())
+	s := start(t, good)
+	drained := k.drain(t, "kms1.example.org")
+	for name, tt := range map[string]struct{ path, want string }{
+		"a file":       {k.store, "not a socket"},
+		"no directory": {k.socket + "x/s", "no directory"},
+	} {
+		err := s.reload(corefile(0, []int{a}, []int{a}, "control "+tt.path))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+	// The failed reloads named no store; the configuration that runs has one still.
+	back, err := control.Client{Socket: k.socket}.Undrain(t.Context(), control.Request{Host: drained.Host})
+	if err != nil || !back.Kept {
+		t.Errorf("After failed reloads: %+v, %v", back, err)
+	}
+	// A reload without one ends it.
+	if err := s.reload(corefile(0, []int{a}, []int{a}, "store "+k.store)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(k.socket); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("The socket is there after it is gone from the Corefile: %v", err)
+	}
+	if len(pools()) != 1 || pools()[0].Hosts()[0].State == pool.Drained {
+		t.Errorf("The pool: %s", states())
+	}
+	s.nothingLeft()
+}

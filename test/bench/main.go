@@ -3,6 +3,7 @@
 //
 //	go run ./test/bench dns [-rounds N] [-seconds N] [-write]
 //	go run ./test/bench rpc [-rounds N] [-seconds N] [-write]
+//	go run ./test/bench update [-rounds N] [-seconds N] [-write]
 //
 // With -write it puts what it found into docs/performance.md.
 package main
@@ -36,11 +37,13 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 			return benchDNS(ctx, args[1:], out, progress)
 		case "rpc":
 			return benchRPC(ctx, args[1:], out, progress)
+		case "update":
+			return benchUpdate(ctx, args[1:], out, progress)
 		case rpcHosts:
 			return serveHosts(ctx, args[1:])
 		}
 	}
-	return fmt.Errorf("which benchmark? There are: dns, rpc")
+	return fmt.Errorf("which benchmark? There are: dns, rpc, update")
 }
 
 // build compiles the main packages of this module into dir, each under the last element of its path, with what the release

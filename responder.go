@@ -105,10 +105,12 @@ type callLog struct {
 // Called implements kmsresponder.Observer.
 func (o callLog) Called(r kmsresponder.CallRecord) {
 	o.Metrics.Called(r)
-	if r.Result == kmsresponder.ForwardedOK {
-		log.Info("pool " + o.pool + ": call: " + r.String())
+	line := append(make([]byte, 0, 512), "pool "...)
+	line = append(append(line, o.pool...), ": call: "...)
+	if line = r.Append(line); r.Result == kmsresponder.ForwardedOK {
+		log.Info(string(line))
 	} else {
-		log.Warning("pool " + o.pool + ": call: " + r.String())
+		log.Warning(string(line))
 	}
 }
 

@@ -78,14 +78,6 @@ func (g *Gateway) Configure(c GatewayConfig) { g.settings.Store(prepare(c)) }
 // Connections is the number of clients' connections that are open.
 func (g *Gateway) Connections() int { return g.admission.open() }
 
-// ListenGateway listens on address as a gateway should: without keep-alives,
-// which come later than any client's deadline and cost each connection three
-// system calls.
-func ListenGateway(ctx context.Context, address string) (net.Listener, error) {
-	l := net.ListenConfig{KeepAlive: -1}
-	return l.Listen(ctx, "tcp", address)
-}
-
 // Serve answers the clients that ln accepts until ctx is done. Then it accepts
 // no more, and finishes: calls under way are answered, clients that have just
 // connected may still send their request, connections without a call are

@@ -365,12 +365,12 @@ func TestGatewayRecord(t *testing.T) {
 	}
 	r.Took = 1500 * time.Microsecond
 	want := `0x00000000, 25, a\nb\x2c c, 00000000-0000-0000-0000-000000000000, 1601/01/01 00:00, 0, 0, 0, ` +
-		`00000000-0000-0000-0000-000000000000 from 127.0.0.1 version 4.0 host ` + h.addr + ` forwarded_ok count 1 in 1.5ms, 0 retries, 0 failovers`
+		`00000000-0000-0000-0000-000000000000 from 127.0.0.1 version 4.0 host ` + h.addr + ` forwarded_ok count 1 in 1.50ms, 0 retries, 0 failovers`
 	if r.String() != want {
 		t.Errorf("line %s\nwant %s", r, want)
 	}
 	blind := CallRecord{From: r.From, Version: kmswire.V6, Result: NoHost}
-	if got, want := blind.String(), "0x00000000, -, -, -, -, -, -, -, - from 127.0.0.1 version 6.0 host none no_host in 0s, 0 retries, 0 failovers"; got != want {
+	if got, want := blind.String(), "0x00000000, -, -, -, -, -, -, -, - from 127.0.0.1 version 6.0 host none no_host in 0.00ms, 0 retries, 0 failovers"; got != want {
 		t.Errorf("line %s\nwant %s", got, want)
 	}
 }

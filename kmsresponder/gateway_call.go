@@ -50,16 +50,16 @@ type target struct {
 	down      bool // it is believed to be
 }
 
-// answer has one call of c answered by a host.
-func (g *Gateway) answer(ctx context.Context, c *guestConn, message []byte) ([]byte, kmswire.HRESULT, dcerpc.Status) {
+// answer has one call of a client answered by a host.
+func (g *Gateway) answer(ctx context.Context, from netip.Addr, client *guest, message []byte) ([]byte, kmswire.HRESULT, dcerpc.Status) {
 	s, now := g.settings.Load(), time.Now()
-	if !g.admission.request(c.guest, now, s.Limits) {
-		s.Observer.Refused(RefusedRate, c.from)
+	if !g.admission.request(client, now, s.Limits) {
+		s.Observer.Refused(RefusedRate, from)
 		return nil, 0, dcerpc.StatusServerTooBusy
 	}
 	call := gatewayCall{
-		gateway: g, settings: s, ctx: ctx, message: message, client: ledger.ByAddress(c.from), deadline: now.Add(s.Budget),
-		record: CallRecord{At: now, From: c.from},
+		gateway: g, settings: s, ctx: ctx, message: message, client: ledger.ByAddress(from), deadline: now.Add(s.Budget),
+		record: CallRecord{At: now, From: from},
 	}
 	if !call.read() {
 		call.record.Result, call.record.HRESULT = Unreadable, kmswire.InvalidData

@@ -48,6 +48,9 @@ func NewReader(r io.Reader, max int) *Reader {
 // with the buffer that it has.
 func (r *Reader) Reset(src io.Reader) { r.src, r.start, r.end = src, 0, 0 }
 
+// Buffered is how many octets were read and not yet handed out.
+func (r *Reader) Buffered() int { return r.end - r.start }
+
 // Next returns the next PDU. Its Body holds FragLength - HeaderLen octets and
 // is valid until the next call.
 //

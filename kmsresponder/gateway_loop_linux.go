@@ -3,7 +3,6 @@ package kmsresponder
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -26,8 +25,15 @@ const (
 	calling = syscall.EPOLLIN | syscall.EPOLLRDHUP | 1<<31
 )
 
+// The kinds of what is watched.
+const (
+	theDoor int32 = iota // the listener
+	aVisitor
+	aLine
+)
+
 // door is where events of the listener come from.
-var door = key{slot: -1}
+var door = key{turn: theDoor}
 
 // loop carries on with all clients of a gateway in one goroutine, but for the
 // calls: those may take long, and have workers.
@@ -37,12 +43,12 @@ type loop struct {
 	accepts syscall.RawConn
 	port    string
 	poll    *poller
-	calls   *hands[*visitor]
+	workers *hands[*visitor]
+	working context.Context
 
-	visitors []*visitor // by slot
-	turns    []int32    // how often a slot was used
-	free     []int32
-	here     int // visitors
+	visitors watched[visitor]
+	lines    watched[line]
+	byConn   map[*upstreamConn]*line
 
 	now      time.Time
 	soonest  time.Time // when visitors are looked over
@@ -72,7 +78,9 @@ func newLoop(g *Gateway, ln net.Listener) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{gateway: g, ln: ln, accepts: accepts, port: strconv.Itoa(t.Addr().(*net.TCPAddr).Port)}
+	l := &loop{gateway: g, ln: ln, accepts: accepts, port: strconv.Itoa(t.Addr().(*net.TCPAddr).Port),
+		byConn: make(map[*upstreamConn]*line)}
+	l.visitors.kind, l.lines.kind = aVisitor, aLine
 	if l.poll, err = newPoller(func() bool { return !l.nudged.Load() }); err != nil {
 		return nil, err
 	}
@@ -98,17 +106,28 @@ func (l *loop) nudge() {
 func (l *loop) run(ctx, working context.Context) error {
 	defer l.poll.close()
 	defer context.AfterFunc(ctx, l.nudge)()
-	l.calls = newHands(func(v *visitor) { l.answer(working, v) })
+	l.working = working
+	l.workers = newHands(l.work)
 	l.now = time.Now()
 	l.soonest = l.now.Add(lookEvery)
 	var failed error
-	for l.draining.IsZero() || l.here > 0 {
+	for l.draining.IsZero() || l.visitors.here > 0 {
 		events, err := l.poll.wait(l.soonest)
 		l.now = time.Now()
 		for _, e := range events {
-			if k := (key{e.Fd, e.Pad}); k != door {
-				l.event(k, e.Events)
-			} else if err == nil {
+			switch k := (key{e.Fd, e.Pad}); k.kind() {
+			case aVisitor:
+				if v := l.visitors.get(k); v != nil {
+					l.event(v, e.Events)
+				}
+			case aLine:
+				if n := l.lines.get(k); n != nil {
+					n.ready(e.Events)
+					if n.visitor != nil {
+						l.receive(n)
+					}
+				}
+			default:
 				_, err = l.accept()
 			}
 		}
@@ -123,8 +142,8 @@ func (l *loop) run(ctx, working context.Context) error {
 			l.drain()
 		}
 	}
-	l.calls.dismiss()
-	l.calls.all.Wait()
+	l.workers.dismiss()
+	l.workers.all.Wait()
 	return failed
 }
 
@@ -171,24 +190,16 @@ func (l *loop) admit(fd int, peer syscall.Sockaddr) {
 		syscall.Close(fd)
 		return
 	}
-	v := &visitor{fd: fd, from: from, guest: guest, set: s, by: l.now.Add(s.IdleTimeout)}
+	v := &visitor{tap: tap{fd: fd}, from: from, guest: guest, set: s, by: l.now.Add(s.IdleTimeout)}
 	v.talk = conversation{
 		iface: gatewayInterface, port: l.port, group: nextGroup(&l.gateway.groups), calls: dcerpc.Assembler{Max: maxStub},
 	}
-	if n := len(l.free); n > 0 {
-		v.at.slot, l.free = l.free[n-1], l.free[:n-1]
-		l.visitors[v.at.slot] = v
-	} else {
-		v.at.slot = int32(len(l.visitors))
-		l.visitors, l.turns = append(l.visitors, v), append(l.turns, 0)
-	}
-	v.at.turn = l.turns[v.at.slot]
-	l.here++
+	v.at = l.visitors.put(v)
 	l.expect(v.by)
 	// With luck the first PDU is there, and watching can wait until it is
 	// answered: what comes before that is told at once.
 	l.attend(v)
-	if l.visitors[v.at.slot] != v {
+	if l.visitors.get(v.at) != v {
 		return
 	}
 	if err := l.poll.watch(syscall.EPOLL_CTL_ADD, fd, calling, v.at); err != nil {
@@ -212,213 +223,6 @@ func address(peer syscall.Sockaddr) netip.Addr {
 	return netip.Addr{}
 }
 
-// event passes on what an event says.
-func (l *loop) event(k key, events uint32) {
-	v := l.visitors[k.slot]
-	if v == nil || v.at != k {
-		return // it was closed since the event was fetched
-	}
-	hup := events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
-	if v.state.Load() != 0 {
-		flags := uint32(sought)
-		if hup {
-			flags |= hungUp
-		}
-		for {
-			old := v.state.Load()
-			if old == 0 {
-				break
-			}
-			if v.state.CompareAndSwap(old, old|flags) {
-				return
-			}
-		}
-	}
-	v.dry = false
-	v.hup = v.hup || hup
-	l.attend(v)
-}
-
-// attend goes on with v, which the loop has, as far as can be.
-func (l *loop) attend(v *visitor) {
-	switch {
-	case len(v.rest) > 0 && !l.sendRest(v):
-		return
-	case v.linger > 0:
-		l.discard(v)
-		return
-	}
-	if v.desk == nil {
-		v.desk = desks.Get().(*desk)
-		v.desk.in.Reset(v)
-	}
-	for {
-		p, err := v.desk.in.Next()
-		if err == errDry {
-			break
-		}
-		if gone(err) {
-			l.close(v)
-			return
-		}
-		out, more := v.desk.out[:0], false
-		if err != nil {
-			out = v.talk.refuse(out, p.Header, err)
-		} else if out, v.call, more = v.talk.take(out, p); v.call.asked {
-			l.send(v)
-			return
-		}
-		v.by = l.now.Add(v.set.IdleTimeout)
-		if v.ending = !more; len(out) > 0 && !l.answered(v, v.send(out)) {
-			return
-		}
-		if v.ending {
-			l.hangUp(v)
-			return
-		}
-	}
-	v.clear()
-	l.settle(v)
-}
-
-// send has v's call answered by a worker.
-func (l *loop) send(v *visitor) {
-	v.used = true
-	state := uint32(away)
-	if !l.draining.IsZero() {
-		state |= sought
-	}
-	v.state.Store(state)
-	l.calls.take(v)
-}
-
-// answer is what a worker does: it has v's call answered, and leaves v to the
-// loop, which need not know unless there is something to be done.
-func (l *loop) answer(ctx context.Context, v *visitor) {
-	response, hr, status := l.gateway.answer(ctx, v.from, v.guest, v.call.message)
-	err := v.send(v.call.reply(v.desk.out[:0], response, hr, status))
-	v.call = question{}
-	v.broken = err != nil
-	v.by = time.Now().Add(v.set.IdleTimeout)
-	v.clear()
-	if v.dry && v.desk == nil && v.rest == nil && !v.broken && v.state.CompareAndSwap(away, 0) {
-		return
-	}
-	l.mu.Lock()
-	l.back = append(l.back, v)
-	l.mu.Unlock()
-	l.nudge()
-}
-
-// takeBack goes on with those whom workers could not simply leave.
-func (l *loop) takeBack() {
-	l.mu.Lock()
-	back := l.back
-	l.back = nil
-	l.mu.Unlock()
-	for _, v := range back {
-		state := v.state.Swap(0)
-		if state&sought != 0 {
-			v.dry = false
-		}
-		v.hup = v.hup || state&hungUp != 0
-		if v.broken {
-			l.close(v)
-		} else if l.answered(v, nil) {
-			l.attend(v)
-		}
-	}
-}
-
-// answered takes the outcome of sending, and reports whether v goes on.
-func (l *loop) answered(v *visitor, err error) bool {
-	if err != nil {
-		l.close(v)
-		return false
-	}
-	if v.rest == nil {
-		return true
-	}
-	v.by = l.now.Add(v.set.WriteTimeout)
-	l.expect(v.by)
-	if l.poll.watch(syscall.EPOLL_CTL_MOD, v.fd, calling|syscall.EPOLLOUT, v.at) != nil {
-		l.close(v)
-	}
-	return false
-}
-
-// sendRest sends what was left of an answer, and reports whether all went.
-func (l *loop) sendRest(v *visitor) bool {
-	if err := v.send(v.rest); err != nil {
-		l.close(v)
-		return false
-	}
-	if v.rest != nil {
-		return false
-	}
-	v.by, v.dry = l.now.Add(v.set.IdleTimeout), false
-	if v.ending {
-		l.hangUp(v)
-		return false
-	}
-	return true
-}
-
-// hangUp is hangUp for v.
-func (l *loop) hangUp(v *visitor) {
-	if syscall.Shutdown(v.fd, syscall.SHUT_WR) != nil {
-		l.close(v)
-		return
-	}
-	v.linger, v.by = lingerOctets, l.now.Add(lingerTime)
-	l.expect(v.by)
-	l.discard(v)
-}
-
-// discard reads what a client still sends that was hung up on.
-func (l *loop) discard(v *visitor) {
-	var room [2048]byte
-	for v.linger > 0 {
-		n, err := syscall.Read(v.fd, room[:])
-		if err == syscall.EAGAIN {
-			return
-		}
-		if n <= 0 && err != syscall.EINTR {
-			break
-		}
-		v.linger -= max(n, 0)
-	}
-	l.close(v)
-}
-
-// settle closes v if it is to end and has nothing under way.
-func (l *loop) settle(v *visitor) {
-	switch {
-	case l.draining.IsZero():
-	case v.used && !v.open:
-		l.close(v)
-	case l.draining.Before(v.by):
-		v.by = l.draining
-		l.expect(v.by)
-	}
-}
-
-func (l *loop) close(v *visitor) {
-	if v.desk != nil {
-		v.desk.clear()
-		v.desk = nil
-	}
-	slot := v.at.slot
-	l.visitors[slot] = nil
-	l.turns[slot]++
-	l.free = append(l.free, slot)
-	l.here--
-	// Leave first: a client that sees the end of its connection may count on its
-	// place being free.
-	l.gateway.admission.leave(v.from, v.guest, l.now)
-	syscall.Close(v.fd)
-}
-
 // expect has visitors looked over at t at the latest.
 func (l *loop) expect(t time.Time) {
 	if t.Before(l.soonest) {
@@ -430,8 +234,10 @@ func (l *loop) expect(t time.Time) {
 // that someone has closed, which no event tells.
 func (l *loop) look() error {
 	l.soonest = l.now.Add(lookEvery)
-	for _, v := range l.visitors {
-		if v == nil || v.state.Load() != 0 {
+	l.lookAtLines()
+	for _, p := range l.visitors.places {
+		v := p.is
+		if v == nil || v.state.Load() != 0 || v.line != nil {
 			continue
 		}
 		if !l.now.Before(v.by) {
@@ -467,12 +273,9 @@ func (l *loop) drain() {
 	l.accepts.Control(func(fd uintptr) { l.poll.watch(syscall.EPOLL_CTL_DEL, int(fd), 0, door) })
 	l.ln.Close()
 	l.draining = l.now.Add(drainGrace)
-	for _, v := range l.visitors {
-		if v == nil {
-			continue
+	for _, p := range l.visitors.places {
+		if p.is != nil {
+			l.event(p.is, 0)
 		}
-		l.event(v.at, 0)
 	}
 }
-
-var _ = fmt.Sprint

@@ -78,9 +78,6 @@ func (p *poller) wait(until time.Time) ([]syscall.EpollEvent, error) {
 // wake ends a wait, present or to come.
 func (p *poller) wake() { p.file.SetReadDeadline(longPast) }
 
-// key is what an event says of where it comes from.
-type key struct{ slot, turn int32 }
-
 // watch has fd watched; op is an operation of epoll_ctl.
 func (p *poller) watch(op, fd int, events uint32, k key) error {
 	return syscall.EpollCtl(p.fd, op, fd, &syscall.EpollEvent{Events: events, Fd: k.slot, Pad: k.turn})

@@ -2,15 +2,12 @@ package kmsresponder
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"net/netip"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
-// What holds of a visitor while somebody else than the loop has it.
+// What holds of a visitor while a worker has it. 0 is that none does.
 const (
 	away   = 1 << iota // a worker has it
 	sought             // and the loop is to have it back: something happened meanwhile
@@ -18,10 +15,10 @@ const (
 )
 
 // visitor is a client's connection in a loop. Either the loop has it or one
-// worker, which answers a call; state says who, and nothing else of it may be
-// touched by the other. Only the loop closes it.
+// worker, which answers a call; state says who, and the other may touch nothing
+// but that. Only the loop closes it.
 type visitor struct {
-	fd    int
+	tap
 	at    key
 	state atomic.Uint32
 
@@ -30,13 +27,13 @@ type visitor struct {
 	set   *settings // when it came
 	talk  conversation
 	desk  *desk // nil while nothing is half received
-	call  question
+	asked question
+	call  *gatewayCall // nil between calls
+	line  *line        // on which the answer to its call is to come; nil if that is with a worker
 
 	by   time.Time // when it is given up if nothing happens
 	rest []byte    // of an answer that did not fit into the system's buffer
 
-	dry    bool // there is nothing to read until an event says so
-	hup    bool // the client's side has ended, behind what is to be read
 	open   bool // something was received, and nothing sent since
 	used   bool // a call of it was answered, or is being
 	broken bool // nothing can be sent any more
@@ -44,47 +41,22 @@ type visitor struct {
 	linger int  // it was hung up on: octets that may still be read
 }
 
-// errDry is what a visitor's Read returns if there is nothing.
-var errDry = errors.New("nothing to be read yet")
-
-// Read implements io.Reader without ever waiting.
+// Read implements io.Reader.
 func (v *visitor) Read(b []byte) (int, error) {
-	if v.dry {
-		return 0, errDry
-	}
-	n, err := syscall.Read(v.fd, b)
-	switch {
-	case err == syscall.EAGAIN:
-		v.dry = true
-		return 0, errDry
-	case err == syscall.EINTR:
-		return 0, nil
-	case err != nil:
-		return 0, err
-	case n == 0:
-		return 0, io.EOF
-	}
-	v.open = true
-	// What comes later is told by another event; the end that came before is not.
-	v.dry = n < len(b) && !v.hup
-	return n, nil
+	n, err := v.tap.Read(b)
+	v.open = v.open || n > 0
+	return n, err
 }
 
 // send sends out, and keeps what the system does not take.
 func (v *visitor) send(out []byte) error {
 	v.open = false
-	n, err := syscall.Write(v.fd, out)
-	if err != nil {
-		n = 0
-		if err != syscall.EAGAIN && err != syscall.EINTR {
-			return err
-		}
-	}
+	n, err := v.write(out)
 	v.rest = nil
 	if n < len(out) {
 		v.rest = bytes.Clone(out[n:])
 	}
-	return nil
+	return err
 }
 
 // clear gives the buffers back if nothing is in them.

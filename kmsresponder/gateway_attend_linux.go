@@ -29,7 +29,10 @@ func (l *loop) event(v *visitor, events uint32) {
 // attend goes on with v, which the loop has, as far as can be.
 func (l *loop) attend(v *visitor) {
 	switch {
-	case len(v.rest) > 0 && !l.sendRest(v):
+	case v.lost && (v.rest != nil || v.linger > 0):
+		l.close(v)
+		return
+	case v.rest != nil && !l.sendRest(v):
 		return
 	case v.linger > 0:
 		l.discard(v)
@@ -39,12 +42,14 @@ func (l *loop) attend(v *visitor) {
 		v.desk = desks.Get().(*desk)
 		v.desk.in.Reset(v)
 	}
-	for {
+	for range attendMost {
 		p, err := v.desk.in.Next()
 		if err == errDry {
-			break
+			v.clear()
+			l.settle(v)
+			return
 		}
-		if gone(err) {
+		if gone(err) || l.late() {
 			l.close(v)
 			return
 		}
@@ -52,7 +57,9 @@ func (l *loop) attend(v *visitor) {
 		if err != nil {
 			out = v.talk.refuse(out, p.Header, err)
 		} else if out, v.asked, more = v.talk.take(out, p); v.asked.asked {
-			l.begin(v)
+			if l.begin(v) {
+				continue
+			}
 			return
 		}
 		v.by = l.now.Add(v.set.IdleTimeout)
@@ -64,21 +71,39 @@ func (l *loop) attend(v *visitor) {
 			return
 		}
 	}
-	v.clear()
-	l.settle(v)
+	l.later = append(l.later, v.at)
 }
 
-// begin has v's call answered.
-func (l *loop) begin(v *visitor) {
+// attendMost is how many PDUs of one client are taken before it is the turn of
+// others. Two are a call.
+const attendMost = 16
+
+// goOn has those continue who were interrupted.
+func (l *loop) goOn() {
+	later := l.later
+	l.later = nil
+	for _, k := range later {
+		if v := l.visitors.get(k); v != nil {
+			l.event(v, 0)
+		}
+	}
+}
+
+// late reports whether it is too late for another PDU.
+func (l *loop) late() bool { return !l.draining.IsZero() && l.now.After(l.draining) }
+
+// begin has v's call answered, and reports whether it is already, and v goes on.
+func (l *loop) begin(v *visitor) bool {
 	v.used = true
 	v.call = gatewayCalls.Get().(*gatewayCall)
 	hr, fault, goes := v.call.begin(l.working, l.gateway, v.from, v.guest, v.asked.message, l.now)
-	switch {
-	case !goes:
-		l.reply(v, nil, hr, fault)
-	case !l.start(v):
+	if !goes {
+		return l.sent(v, nil, hr, fault)
+	}
+	if !l.start(v) {
 		l.handOver(v)
 	}
+	return false
 }
 
 // gatewayCalls are those that are over.
@@ -93,12 +118,10 @@ func (v *visitor) answer(response []byte, hr kmswire.HRESULT, fault dcerpc.Statu
 	return err
 }
 
-// reply answers v's call and goes on with v.
-func (l *loop) reply(v *visitor, response []byte, hr kmswire.HRESULT, fault dcerpc.Status) {
+// sent answers v's call, and reports whether v goes on.
+func (l *loop) sent(v *visitor, response []byte, hr kmswire.HRESULT, fault dcerpc.Status) bool {
 	v.by = l.now.Add(v.set.IdleTimeout)
-	if l.answered(v, v.answer(response, hr, fault)) {
-		l.attend(v)
-	}
+	return l.answered(v, v.answer(response, hr, fault))
 }
 
 // handOver gives v to a worker.
@@ -157,10 +180,25 @@ func (l *loop) answered(v *visitor, err error) bool {
 	}
 	v.by = l.now.Add(v.set.WriteTimeout)
 	l.expect(v.by)
-	if l.poll.watch(syscall.EPOLL_CTL_MOD, v.fd, calling|syscall.EPOLLOUT, v.at) != nil {
-		l.close(v)
-	}
+	l.watch(v, calling|syscall.EPOLLOUT)
 	return false
+}
+
+// watch has events of v told. Without them it is of no use, and closed as soon as
+// nothing is under way.
+func (l *loop) watch(v *visitor, events uint32) {
+	if v.events == events {
+		return
+	}
+	op := syscall.EPOLL_CTL_MOD
+	if v.events == 0 {
+		op = syscall.EPOLL_CTL_ADD
+	}
+	v.events = events
+	if l.poll.watch(op, v.fd, events, v.at) != nil {
+		v.lost = true
+		l.event(v, 0)
+	}
 }
 
 // sendRest sends what was left of an answer, and reports whether all went.
@@ -195,7 +233,7 @@ func (l *loop) hangUp(v *visitor) {
 func (l *loop) discard(v *visitor) {
 	var room [2048]byte
 	for v.linger > 0 {
-		n, err := syscall.Read(v.fd, room[:])
+		n, err := socketRead(v.fd, room[:])
 		if err == syscall.EAGAIN {
 			return
 		}
@@ -210,6 +248,8 @@ func (l *loop) discard(v *visitor) {
 // settle closes v if it is to end and has nothing under way.
 func (l *loop) settle(v *visitor) {
 	switch {
+	case v.lost:
+		l.close(v)
 	case l.draining.IsZero():
 	case v.used && !v.open:
 		l.close(v)
@@ -228,5 +268,11 @@ func (l *loop) close(v *visitor) {
 	// Leave first: a client that sees the end of its connection may count on its
 	// place being free.
 	l.gateway.admission.leave(v.from, v.guest, l.now)
-	syscall.Close(v.fd)
+	socketClose(v.fd)
+	if len(l.spare) < spareVisitors {
+		contexts := v.talk.contexts[:0]
+		*v = visitor{}
+		v.talk.contexts = contexts
+		l.spare = append(l.spare, v)
+	}
 }

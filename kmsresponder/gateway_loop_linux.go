@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/coredns-kms/coredns-kms/internal/dcerpc"
 )
 
 const (
@@ -20,9 +18,9 @@ const (
 	lookEvery = time.Second
 	lookPause = 100 * time.Millisecond
 
-	// calling is what an event of a client's connection may be. Each is told
-	// once (edge-triggered), to whoever has the visitor then.
-	calling = syscall.EPOLLIN | syscall.EPOLLRDHUP | 1<<31
+	// calling is what an event of a connection may be. Each is told once
+	// (edge-triggered): what nobody reads must not keep the loop busy.
+	calling = syscall.EPOLLIN | syscall.EPOLLRDHUP | -syscall.EPOLLET
 )
 
 // The kinds of what is watched.
@@ -49,11 +47,14 @@ type loop struct {
 	visitors watched[visitor]
 	lines    watched[line]
 	byConn   map[*upstreamConn]*line
+	spare    []*visitor // that left, at most spareVisitors
 
 	now      time.Time
 	soonest  time.Time // when visitors are looked over
 	reopen   time.Time // when the door is, after a pause; zero while it is open
 	draining time.Time // when unused connections end; zero while serving
+
+	later []key // of visitors that had more to say than a turn is long
 
 	nudged atomic.Bool
 	mu     sync.Mutex
@@ -81,7 +82,7 @@ func newLoop(g *Gateway, ln net.Listener) (*loop, error) {
 	l := &loop{gateway: g, ln: ln, accepts: accepts, port: strconv.Itoa(t.Addr().(*net.TCPAddr).Port),
 		byConn: make(map[*upstreamConn]*line)}
 	l.visitors.kind, l.lines.kind = aVisitor, aLine
-	if l.poll, err = newPoller(func() bool { return !l.nudged.Load() }); err != nil {
+	if l.poll, err = newPoller(func() bool { return !l.nudged.Load() && len(l.later) == 0 }); err != nil {
 		return nil, err
 	}
 	var watched error
@@ -131,6 +132,7 @@ func (l *loop) run(ctx, working context.Context) error {
 				_, err = l.accept()
 			}
 		}
+		l.goOn()
 		if l.nudged.Swap(false) {
 			l.takeBack()
 		}
@@ -190,22 +192,34 @@ func (l *loop) admit(fd int, peer syscall.Sockaddr) {
 		syscall.Close(fd)
 		return
 	}
-	v := &visitor{tap: tap{fd: fd}, from: from, guest: guest, set: s, by: l.now.Add(s.IdleTimeout)}
-	v.talk = conversation{
-		iface: gatewayInterface, port: l.port, group: nextGroup(&l.gateway.groups), calls: dcerpc.Assembler{Max: maxStub},
-	}
+	v := l.visitor()
+	v.fd, v.from, v.guest, v.set, v.by = fd, from, guest, s, l.now.Add(s.IdleTimeout)
+	v.talk.iface, v.talk.port, v.talk.group = gatewayInterface, l.port, nextGroup(&l.gateway.groups)
+	v.talk.calls.Max = maxStub
 	v.at = l.visitors.put(v)
 	l.expect(v.by)
 	// With luck the first PDU is there, and watching can wait until it is
 	// answered: what comes before that is told at once.
+	at := v.at
 	l.attend(v)
-	if l.visitors.get(v.at) != v {
-		return
+	if l.visitors.get(at) != nil && v.events == 0 {
+		l.watch(v, calling)
 	}
-	if err := l.poll.watch(syscall.EPOLL_CTL_ADD, fd, calling, v.at); err != nil {
-		v.by = longPast
-		l.expect(l.now)
+}
+
+// spareVisitors is how many visitors are kept for those to come, who then cost
+// no allocation.
+const spareVisitors = 64
+
+// visitor returns one that is empty.
+func (l *loop) visitor() *visitor {
+	n := len(l.spare)
+	if n == 0 {
+		return new(visitor)
 	}
+	v := l.spare[n-1]
+	l.spare = l.spare[:n-1]
+	return v
 }
 
 // address is the address of a peer; IPv4 as IPv4, whatever the socket.
@@ -215,10 +229,14 @@ func address(peer syscall.Sockaddr) netip.Addr {
 		return netip.AddrFrom4(a.Addr)
 	case *syscall.SockaddrInet6:
 		from := netip.AddrFrom16(a.Addr).Unmap()
-		if a.ZoneId != 0 && from.Is6() {
-			from = from.WithZone(strconv.Itoa(int(a.ZoneId)))
+		if a.ZoneId == 0 || !from.Is6() {
+			return from
 		}
-		return from
+		zone := strconv.Itoa(int(a.ZoneId))
+		if i, err := net.InterfaceByIndex(int(a.ZoneId)); err == nil {
+			zone = i.Name
+		}
+		return from.WithZone(zone)
 	}
 	return netip.Addr{}
 }
@@ -235,12 +253,13 @@ func (l *loop) expect(t time.Time) {
 func (l *loop) look() error {
 	l.soonest = l.now.Add(lookEvery)
 	l.lookAtLines()
+	end := l.end()
 	for _, p := range l.visitors.places {
 		v := p.is
 		if v == nil || v.state.Load() != 0 || v.line != nil {
 			continue
 		}
-		if !l.now.Before(v.by) {
+		if !l.now.Before(v.by) || l.now.After(end) {
 			l.close(v)
 		} else {
 			l.expect(v.by)
@@ -260,6 +279,16 @@ func (l *loop) look() error {
 	}
 	l.reopen = time.Time{}
 	return l.watchDoor(syscall.EPOLLIN)
+}
+
+// end is when all visitors end that are in no call. Each wait is bounded; this
+// bounds them together.
+func (l *loop) end() time.Time {
+	if l.draining.IsZero() {
+		return l.now
+	}
+	s := l.gateway.settings.Load()
+	return l.draining.Add(s.Budget + s.WriteTimeout)
 }
 
 // drain accepts what the system has accepted already, and then has every visitor

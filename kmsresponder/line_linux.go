@@ -113,7 +113,9 @@ func (l *loop) heard(n *line, response []byte, hr kmswire.HRESULT, err error) {
 	}
 	response, _ = c.ask(h.targets[0], h.snapshot)
 	response, hr, fault := c.verdict(response)
-	l.reply(v, response, hr, fault)
+	if l.sent(v, response, hr, fault) {
+		l.attend(v)
+	}
 }
 
 // lookAtLines gives up on hosts that do not answer, and forgets lines that were

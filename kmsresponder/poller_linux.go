@@ -47,7 +47,7 @@ func newPoller(stay func() bool) (*poller, error) {
 	p.look = func(uintptr) bool {
 		var err error
 		for p.n = -1; p.n < 0; { // a signal may interrupt it
-			p.n, err = syscall.EpollWait(fd, p.events[:], 0)
+			p.n, err = epollNow(fd, p.events[:])
 			if err != nil && err != syscall.EINTR {
 				p.n = 0
 			}
@@ -80,7 +80,7 @@ func (p *poller) wake() { p.file.SetReadDeadline(longPast) }
 
 // watch has fd watched; op is an operation of epoll_ctl.
 func (p *poller) watch(op, fd int, events uint32, k key) error {
-	return syscall.EpollCtl(p.fd, op, fd, &syscall.EpollEvent{Events: events, Fd: k.slot, Pad: k.turn})
+	return epollControl(p.fd, op, fd, &syscall.EpollEvent{Events: events, Fd: k.slot, Pad: k.turn})
 }
 
 func (p *poller) close() { p.file.Close() }

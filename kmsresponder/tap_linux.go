@@ -23,7 +23,7 @@ func (t *tap) Read(b []byte) (int, error) {
 		if t.dry {
 			return 0, errDry
 		}
-		n, err := syscall.Read(t.fd, b)
+		n, err := socketRead(t.fd, b)
 		switch {
 		case err == syscall.EAGAIN:
 			t.dry = true
@@ -43,7 +43,7 @@ func (t *tap) Read(b []byte) (int, error) {
 
 // write sends as much of b as the system takes.
 func (t *tap) write(b []byte) (int, error) {
-	n, err := syscall.Write(t.fd, b)
+	n, err := socketWrite(t.fd, b)
 	if err == syscall.EAGAIN || err == syscall.EINTR {
 		return 0, nil
 	}

@@ -34,6 +34,9 @@ type visitor struct {
 	by   time.Time // when it is given up if nothing happens
 	rest []byte    // of an answer that did not fit into the system's buffer
 
+	events uint32 // that are told; 0 until it is watched
+	lost   bool   // they are not, and cannot be
+
 	open   bool // something was received, and nothing sent since
 	used   bool // a call of it was answered, or is being
 	broken bool // nothing can be sent any more

@@ -63,14 +63,14 @@ type loop struct {
 
 // attend has a loop carry on with the clients of ln, where the system can.
 func (g *Gateway) attend(ctx, working context.Context, ln net.Listener) error {
-	l, err := newLoop(g, ln)
+	l, err := newLoop(g, ln, working)
 	if err != nil {
 		return g.attendEach(ctx, working, ln)
 	}
-	return l.run(ctx, working)
+	return l.run(ctx)
 }
 
-func newLoop(g *Gateway, ln net.Listener) (*loop, error) {
+func newLoop(g *Gateway, ln net.Listener, working context.Context) (*loop, error) {
 	t, ok := ln.(*net.TCPListener)
 	if !ok {
 		return nil, errors.ErrUnsupported
@@ -80,7 +80,9 @@ func newLoop(g *Gateway, ln net.Listener) (*loop, error) {
 		return nil, err
 	}
 	l := &loop{gateway: g, ln: ln, accepts: accepts, port: strconv.Itoa(t.Addr().(*net.TCPAddr).Port),
-		byConn: make(map[*upstreamConn]*line)}
+		byConn: make(map[*upstreamConn]*line), working: working, now: time.Now()}
+	l.workers = newHands(l.work)
+	l.soonest = l.now.Add(lookEvery)
 	l.visitors.kind, l.lines.kind = aVisitor, aLine
 	if l.poll, err = newPoller(func() bool { return !l.nudged.Load() && len(l.later) == 0 }); err != nil {
 		return nil, err
@@ -104,13 +106,9 @@ func (l *loop) nudge() {
 	l.poll.wake()
 }
 
-func (l *loop) run(ctx, working context.Context) error {
+func (l *loop) run(ctx context.Context) error {
 	defer l.poll.close()
 	defer context.AfterFunc(ctx, l.nudge)()
-	l.working = working
-	l.workers = newHands(l.work)
-	l.now = time.Now()
-	l.soonest = l.now.Add(lookEvery)
 	var failed error
 	for l.draining.IsZero() || l.visitors.here > 0 {
 		events, err := l.poll.wait(l.soonest)

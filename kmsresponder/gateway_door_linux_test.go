@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -167,6 +168,45 @@ func TestLoopSocket(t *testing.T) {
 	}
 	if _, err := syscall.Read(v.fd, make([]byte, 1)); err != syscall.EAGAIN {
 		t.Errorf("reading: %v", err)
+	}
+}
+
+// TestSocketAccept: who comes is known, whatever the socket.
+func TestSocketAccept(t *testing.T) {
+	for listen, want := range map[string]string{"127.0.0.1:0": "127.0.0.1", "[::1]:0": "::1", "[::]:0": "127.0.0.1"} {
+		ln, err := net.Listen("tcp", listen)
+		if err != nil {
+			t.Skip(err) // no IPv6 here
+		}
+		defer ln.Close()
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		client := dial(t, net.JoinHostPort(want, port))
+		raw, err := ln.(*net.TCPListener).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw.Control(func(ln uintptr) {
+			fd, from, err := socketAccept(int(ln))
+			if err != nil || from.String() != want {
+				t.Errorf("%s: %v, %v", listen, from, err)
+			}
+			socketClose(fd)
+			if _, _, err := socketAccept(int(ln)); err != syscall.EAGAIN {
+				t.Errorf("%s: with nobody there: %v", listen, err)
+			}
+		})
+		ended(t, listen, client)
+	}
+	loopback, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Skip(err)
+	}
+	link := netip.MustParseAddr("fe80::1")
+	if a := withZone(link, loopback.Index); a.Zone() != "lo" {
+		t.Errorf("link-local: %v", a)
+	}
+	if a := withZone(link, 1<<30); a.Zone() != "1073741824" {
+		t.Errorf("of an interface that is gone: %v", a)
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 
 	// calling is what an event of a connection may be. Each is told once
 	// (edge-triggered): what nobody reads must not keep the loop busy.
-	calling = syscall.EPOLLIN | syscall.EPOLLRDHUP | -syscall.EPOLLET
+	calling = syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLET&0xffffffff // its sign differs
 )
 
 // The kinds of what is watched.
@@ -152,17 +152,17 @@ func (l *loop) run(ctx context.Context) error {
 func (l *loop) accept() (took bool, err error) {
 	var (
 		fd     int
-		peer   syscall.Sockaddr
+		from   netip.Addr
 		failed error
 	)
 	if err := l.accepts.Control(func(ln uintptr) {
-		fd, peer, failed = syscall.Accept4(int(ln), syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
+		fd, from, failed = socketAccept(int(ln))
 	}); err != nil {
 		return false, err
 	}
 	switch failed {
 	case nil:
-		l.admit(fd, peer)
+		l.admit(fd, from)
 		return true, nil
 	case syscall.EAGAIN, syscall.EINTR, syscall.ECONNABORTED:
 		return false, nil
@@ -183,11 +183,10 @@ func (l *loop) watchDoor(events uint32) (err error) {
 }
 
 // admit takes a connection in, or closes it.
-func (l *loop) admit(fd int, peer syscall.Sockaddr) {
-	from := address(peer)
+func (l *loop) admit(fd int, from netip.Addr) {
 	s, guest, ok := l.gateway.enter(from, l.now)
 	if !ok {
-		syscall.Close(fd)
+		socketClose(fd)
 		return
 	}
 	v := l.visitor()
@@ -218,25 +217,6 @@ func (l *loop) visitor() *visitor {
 	v := l.spare[n-1]
 	l.spare = l.spare[:n-1]
 	return v
-}
-
-// address is the address of a peer; IPv4 as IPv4, whatever the socket.
-func address(peer syscall.Sockaddr) netip.Addr {
-	switch a := peer.(type) {
-	case *syscall.SockaddrInet4:
-		return netip.AddrFrom4(a.Addr)
-	case *syscall.SockaddrInet6:
-		from := netip.AddrFrom16(a.Addr).Unmap()
-		if a.ZoneId == 0 || !from.Is6() {
-			return from
-		}
-		zone := strconv.Itoa(int(a.ZoneId))
-		if i, err := net.InterfaceByIndex(int(a.ZoneId)); err == nil {
-			zone = i.Name
-		}
-		return from.WithZone(zone)
-	}
-	return netip.Addr{}
 }
 
 // expect has visitors looked over at t at the latest.

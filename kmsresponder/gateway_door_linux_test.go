@@ -27,7 +27,7 @@ func newSlowLoop(t *testing.T, c GatewayConfig) *slowLoop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := newLoop(NewGateway(c), ln, t.Context())
+	l, err := newLoop(t.Context(), NewGateway(c), ln)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,14 +63,14 @@ type loop struct {
 
 // attend has a loop carry on with the clients of ln, where the system can.
 func (g *Gateway) attend(ctx, working context.Context, ln net.Listener) error {
-	l, err := newLoop(g, ln, working)
+	l, err := newLoop(working, g, ln)
 	if err != nil {
 		return g.attendEach(ctx, working, ln)
 	}
 	return l.run(ctx)
 }
 
-func newLoop(g *Gateway, ln net.Listener, working context.Context) (*loop, error) {
+func newLoop(working context.Context, g *Gateway, ln net.Listener) (*loop, error) {
 	t, ok := ln.(*net.TCPListener)
 	if !ok {
 		return nil, errors.ErrUnsupported

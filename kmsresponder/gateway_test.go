@@ -128,6 +128,33 @@ func startGateway(t testing.TB, c GatewayConfig) (addr string, g *Gateway, stop 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startGatewayOn(t, ln, c)
+}
+
+// unknownListener is one of which nothing is known but that it is a listener:
+// every connection has a goroutine of its own, as on other systems than Linux.
+type unknownListener struct{ *net.TCPListener }
+
+// everyWay runs test for each way in which clients are carried on with.
+func everyWay(t *testing.T, test func(*testing.T, gatewayStart)) {
+	t.Run("as the system can", func(t *testing.T) { test(t, startGateway) })
+	t.Run("each on its own", func(t *testing.T) {
+		test(t, func(t testing.TB, c GatewayConfig) (string, *Gateway, func()) {
+			t.Helper()
+			ln, err := ListenGateway(t.Context(), "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return startGatewayOn(t, unknownListener{ln.(*net.TCPListener)}, c)
+		})
+	})
+}
+
+type gatewayStart func(testing.TB, GatewayConfig) (addr string, g *Gateway, stop func())
+
+// startGatewayOn is startGateway on ln.
+func startGatewayOn(t testing.TB, ln net.Listener, c GatewayConfig) (addr string, g *Gateway, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	g = NewGateway(c)
 	var serving sync.WaitGroup

@@ -3,7 +3,6 @@ package kms
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"sync/atomic"
 
 	clog "github.com/coredns/coredns/plugin/pkg/log"
@@ -51,7 +50,11 @@ func (l *life) respond(c config.Responder, p engine.Pool) error {
 	if err != nil {
 		return err
 	}
-	o := &order{generation: l.generation, pool: p.Name, gateway: gatewayConfig(c, p, book.Ledger)}
+	calls, err := l.holdCallLog()
+	if err != nil {
+		return err
+	}
+	o := &order{generation: l.generation, pool: p.Name, gateway: gatewayConfig(c, p, book.Ledger, calls)}
 	fresh := false
 	r, err := engine.Hold(l.lease, "responder "+c.Address, func() (*responder, func(context.Context), error) {
 		ln, err := kmsresponder.ListenGateway(context.Background(), c.Address)
@@ -79,39 +82,16 @@ func (l *life) respond(c config.Responder, p engine.Pool) error {
 }
 
 // gatewayConfig is c as the gateway takes it.
-func gatewayConfig(c config.Responder, p engine.Pool, book *ledger.Ledger) kmsresponder.GatewayConfig {
+func gatewayConfig(c config.Responder, p engine.Pool, book *ledger.Ledger, calls *callLog) kmsresponder.GatewayConfig {
 	return kmsresponder.GatewayConfig{
 		Pool:     p.Pool,
 		Group:    kmsresponder.ProductGroup,
 		Policy:   c.Policy,
 		Warm:     c.Warm,
 		Ledger:   book,
-		Observer: callLog{kmsresponder.NewMetrics(p.Name), p.Name},
+		Observer: callObserver{kmsresponder.NewMetrics(p.Name), p.Name, calls},
 		Allow:    c.Allow,
 		Limits:   kmsresponder.Limits{Connections: c.Connections, Client: c.PerClient, Rate: c.Rate},
 		Budget:   c.Budget,
 	}
-}
-
-// callLog counts what a gateway does and logs one line for each call.
-type callLog struct {
-	*kmsresponder.Metrics
-	pool string
-}
-
-// Called implements kmsresponder.Observer.
-func (o callLog) Called(r kmsresponder.CallRecord) {
-	o.Metrics.Called(r)
-	if r.Result == kmsresponder.ForwardedOK {
-		log.Info("pool " + o.pool + ": call: " + r.String())
-	} else {
-		log.Warning("pool " + o.pool + ": call: " + r.String())
-	}
-}
-
-// Refused implements kmsresponder.Observer. Whoever is refused may ask as often as they like, so that is counted and not
-// logged.
-func (o callLog) Refused(why kmsresponder.Refusal, from netip.Addr) {
-	o.Metrics.Refused(why, from)
-	log.Debugf("pool %s: %s refused: %s", o.pool, from, why)
 }

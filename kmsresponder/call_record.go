@@ -95,8 +95,10 @@ type CallRecord struct {
 // String is the line for a log: the fields of event 12290 in their order, as far
 // as they can be seen, then who asked, and how the call went. What the client
 // said is escaped.
-func (r CallRecord) String() string {
-	b := make([]byte, 0, 384)
+func (r CallRecord) String() string { return string(r.Append(make([]byte, 0, 384))) }
+
+// Append appends what String returns to b.
+func (r CallRecord) Append(b []byte) []byte {
 	if r.Request != nil {
 		b = appendRequest(b, r.HRESULT, r.Request)
 	} else {
@@ -108,10 +110,10 @@ func (r CallRecord) String() string {
 	if r.Request != nil && r.Result == ForwardedOK {
 		b = strconv.AppendUint(append(b, " count "...), uint64(r.Count), 10)
 	}
-	b = append(append(b, " in "...), r.Took.Round(10*time.Microsecond).String()...)
+	b = append(strconv.AppendFloat(append(b, " in "...), float64(r.Took.Microseconds())/1000, 'f', 2, 64), "ms"...)
 	b = strconv.AppendInt(append(b, ", "...), int64(r.Retries), 10)
 	b = strconv.AppendInt(append(b, " retries, "...), int64(r.Failovers), 10)
-	return string(append(b, " failovers"...))
+	return append(b, " failovers"...)
 }
 
 // Observer hears what a gateway does. Any number of goroutines call it at once,

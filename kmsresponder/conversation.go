@@ -34,7 +34,8 @@ const whole = dcerpc.FlagFirst | dcerpc.FlagLast
 type callFunc func(ctx context.Context, transfer dcerpc.Syntax, message []byte) (response []byte, hr kmswire.HRESULT, fault dcerpc.Status)
 
 // conversation is the server's end of one connection: PDUs in, PDUs out. It
-// knows no clock and does no I/O, but for what call does.
+// knows no clock and does no I/O, but for what call does. Who has calls answered
+// elsewhere uses take and needs no call.
 type conversation struct {
 	iface *dcerpc.Interface
 	port  string // our own port in decimal
@@ -52,27 +53,49 @@ type presentation struct {
 	transfer dcerpc.Syntax
 }
 
+// question is a call that a client made, to which reply is the answer.
+type question struct {
+	asked    bool // or there is none
+	callID   uint32
+	context  uint16
+	transfer dcerpc.Syntax
+	message  []byte // valid as long as the PDU is that completed the call
+}
+
 // next takes the client's next PDU. It returns out with the answer appended, if
 // there is one, and whether the connection goes on. ctx is that of a call, and
 // of nothing else.
 func (c *conversation) next(ctx context.Context, out []byte, p dcerpc.PDU) (_ []byte, more bool) {
+	out, q, more := c.take(out, p)
+	if q.asked {
+		response, hr, status := c.call(ctx, q.transfer, q.message)
+		out = q.reply(out, response, hr, status)
+	}
+	return out, more
+}
+
+// take is next as far as that needs nobody else: if p completes a call, it
+// returns that unanswered.
+func (c *conversation) take(out []byte, p dcerpc.PDU) (_ []byte, q question, more bool) {
 	switch p.Type {
 	case dcerpc.TypeBind:
-		return c.bind(out, p)
+		out, more = c.bind(out, p)
+		return out, q, more
 	case dcerpc.TypeAlterContext:
-		return c.alterContext(out, p)
+		out, more = c.alterContext(out, p)
+		return out, q, more
 	case dcerpc.TypeRequest:
-		return c.request(ctx, out, p)
+		return c.request(out, p)
 	case dcerpc.TypeCancel, dcerpc.TypeOrphaned:
 		// The client gave a call up. Nothing runs here that could be stopped,
 		// neither PDU has an answer, and the connection survives as
 		// KeepConnectionOnOrphan promised.
 		c.calls.Abandon(p.CallID)
-		return out, true
+		return out, q, true
 	}
 	// A server's PDU, one of a security exchange that was never begun, or no
 	// type at all: C706 has no answer to it.
-	return out, false
+	return out, q, false
 }
 
 // refuse takes a PDU that could not be read, as far as its header is known. It
@@ -164,55 +187,53 @@ func (c *conversation) context(id uint16) *presentation {
 	return &c.contexts[i]
 }
 
-func (c *conversation) request(ctx context.Context, out []byte, p dcerpc.PDU) ([]byte, bool) {
+func (c *conversation) request(out []byte, p dcerpc.PDU) (_ []byte, q question, more bool) {
 	if !c.bound {
-		return fault(out, p.Header, 0, dcerpc.StatusProtoError), false
+		return fault(out, p.Header, 0, dcerpc.StatusProtoError), q, false
 	}
 	fragment, err := dcerpc.ParseRequest(p)
 	if err != nil {
-		return fault(out, p.Header, 0, dcerpc.StatusProtoError), false
+		return fault(out, p.Header, 0, dcerpc.StatusProtoError), q, false
 	}
 	r, complete, err := c.calls.Request(p.Header, fragment)
 	if err != nil {
-		return fault(out, p.Header, fragment.ContextID, dcerpc.StatusProtoError), false
+		return fault(out, p.Header, fragment.ContextID, dcerpc.StatusProtoError), q, false
 	}
 	if !complete || p.Flags&dcerpc.FlagMaybe != 0 {
-		return out, true
+		return out, q, true
 	}
 	if p.AuthLength != 0 {
 		// No security context was ever made.
-		return fault(out, p.Header, r.ContextID, dcerpc.StatusAccessDenied), true
+		return fault(out, p.Header, r.ContextID, dcerpc.StatusAccessDenied), q, true
 	}
-	return c.execute(ctx, out, p.Header, r), true
-}
-
-// execute has the call r answered and appends the response or the fault. Neither
-// is ever longer than one fragment of the smallest size that may be agreed on.
-func (c *conversation) execute(ctx context.Context, out []byte, h dcerpc.Header, r dcerpc.Request) []byte {
 	in := c.context(r.ContextID)
 	switch {
 	case in == nil:
-		return fault(out, h, r.ContextID, dcerpc.StatusUnknownIf)
+		return fault(out, p.Header, r.ContextID, dcerpc.StatusUnknownIf), q, true
 	case r.Opnum != kmswire.OpRequestActivation:
-		return fault(out, h, r.ContextID, dcerpc.StatusOpRange)
+		return fault(out, p.Header, r.ContextID, dcerpc.StatusOpRange), q, true
 	}
-	ndr64 := in.transfer == dcerpc.NDR64
-	message, err := kmswire.ParseRequestStub(r.Stub, ndr64)
+	message, err := kmswire.ParseRequestStub(r.Stub, in.transfer == dcerpc.NDR64)
 	if err != nil {
-		return fault(out, h, r.ContextID, dcerpc.StatusBadStubData)
+		return fault(out, p.Header, r.ContextID, dcerpc.StatusBadStubData), q, true
 	}
-	response, hr, status := c.call(ctx, in.transfer, message)
+	return out, question{true, p.CallID, r.ContextID, in.transfer, message}, true
+}
+
+// reply appends the response or the fault that answers q. Neither is ever longer
+// than one fragment of the smallest size that may be agreed on.
+func (q *question) reply(out, response []byte, hr kmswire.HRESULT, status dcerpc.Status) []byte {
 	if status == 0 && len(response) > kmswire.MaxMessage {
 		// No host sends this, and the answer is to stay within one fragment.
 		status = dcerpc.StatusServerTooBusy
 	}
 	if status != 0 {
-		return fault(out, h, r.ContextID, status)
+		return fault(out, dcerpc.Header{CallID: q.callID}, q.context, status)
 	}
 	var room [512]byte // of nearly every answer, so that it stays on the stack
-	stub := kmswire.AppendResponseStub(room[:0], response, hr, ndr64)
-	return dcerpc.Response{AllocHint: uint32(len(stub)), ContextID: r.ContextID, Stub: stub}.
-		Append(out, dcerpc.TypeResponse, whole, h.CallID)
+	stub := kmswire.AppendResponseStub(room[:0], response, hr, q.transfer == dcerpc.NDR64)
+	return dcerpc.Response{AllocHint: uint32(len(stub)), ContextID: q.context, Stub: stub}.
+		Append(out, dcerpc.TypeResponse, whole, q.callID)
 }
 
 // fault appends a fault for the call of h, which did not run.

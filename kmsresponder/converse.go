@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/internal/dcerpc"
@@ -20,8 +21,10 @@ const (
 // idle to arrive and every answer write to be sent. Closing conn is left to the
 // caller; ctx is for the calls, and does not end a wait for conn.
 func converse(ctx context.Context, conn net.Conn, idle, write time.Duration, c *conversation) {
-	in := dcerpc.NewReader(conn, dcerpc.DefaultMaxFrag)
-	var out []byte
+	d := desks.Get().(*desk)
+	defer d.clear()
+	in, out := d.in, d.out
+	in.Reset(conn)
 	for {
 		conn.SetReadDeadline(time.Now().Add(idle))
 		p, err := in.Next()
@@ -47,11 +50,31 @@ func converse(ctx context.Context, conn net.Conn, idle, write time.Duration, c *
 	}
 }
 
+// desk is the buffers of one conversation, which the next one may have.
+type desk struct {
+	in  *dcerpc.Reader
+	out []byte // room for nearly every answer
+}
+
+var desks = sync.Pool{New: func() any {
+	return &desk{dcerpc.NewReader(nil, dcerpc.DefaultMaxFrag), make([]byte, 0, 512)}
+}}
+
+// clear puts d back. A reader that was given a long PDU has grown; where that is
+// kept it stays within what one PDU may have.
+func (d *desk) clear() {
+	d.in.Reset(nil)
+	desks.Put(d)
+}
+
 // gone reports whether err, from a dcerpc.Reader, came from the connection and
 // not from what was received on it: there is nobody left to be answered.
 func gone(err error) bool {
+	if err == nil {
+		return false // nearly always, and errors.As allocates
+	}
 	var network net.Error
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return err == io.EOF || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, io.ErrClosedPipe) || errors.As(err, &network)
 }
 

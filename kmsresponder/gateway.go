@@ -78,14 +78,6 @@ func (g *Gateway) Configure(c GatewayConfig) { g.settings.Store(prepare(c)) }
 // Connections is the number of clients' connections that are open.
 func (g *Gateway) Connections() int { return g.admission.open() }
 
-// ListenGateway listens on address as a gateway should: without keep-alives,
-// which come later than any client's deadline and cost each connection three
-// system calls.
-func ListenGateway(ctx context.Context, address string) (net.Listener, error) {
-	l := net.ListenConfig{KeepAlive: -1}
-	return l.Listen(ctx, "tcp", address)
-}
-
 // Serve answers the clients that ln accepts until ctx is done. Then it accepts
 // no more, and finishes: calls under way are answered, clients that have just
 // connected may still send their request, connections without a call are
@@ -103,22 +95,8 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	work.Go(func() { g.keepHouse(working) })
 	work.Go(func() { g.sendCopies(copying) })
 
-	wake := context.AfterFunc(ctx, func() { interrupt(ln) })
-	calls := newHands(func(c *guestConn) { g.converse(working, c) })
-	take := func(conn net.Conn) {
-		if c := g.admit(conn); c != nil {
-			calls.take(c)
-		}
-	}
-	err := accept(ctx, ln, take)
-	wake()
-	if ctx.Err() != nil {
-		emptyBacklog(ln, take)
-	}
+	err := g.attend(ctx, working, ln)
 	ln.Close()
-
-	calls.dismiss()
-	g.drain(&calls.all)
 	stop()
 	stopCopies()
 	g.upstreams.close()
@@ -129,34 +107,9 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	return fmt.Errorf("accepting on %v: %w", ln.Addr(), err)
 }
 
-// interrupt makes an Accept of ln return. Where ln can, it stays open.
-func interrupt(ln net.Listener) {
-	if d, ok := ln.(interface{ SetDeadline(time.Time) error }); !ok || d.SetDeadline(time.Unix(1, 0)) != nil {
-		ln.Close()
-	}
-}
-
-// emptyBacklog takes the connections that the system has accepted and we have
-// not: to close ln would reset them.
-func emptyBacklog(ln net.Listener, take func(net.Conn)) {
-	d, ok := ln.(interface{ SetDeadline(time.Time) error })
-	if !ok {
-		return
-	}
-	for end := time.Now().Add(backlogTime); time.Now().Before(end); {
-		d.SetDeadline(time.Now().Add(time.Millisecond))
-		conn, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		take(conn)
-	}
-}
-
-// admit takes conn in, or closes it and says why.
-func (g *Gateway) admit(conn net.Conn) *guestConn {
-	s, now := g.settings.Load(), time.Now()
-	from := remote(conn)
+// enter takes a connection from an address in, or reports why not.
+func (g *Gateway) enter(from netip.Addr, now time.Time) (*settings, *guest, bool) {
+	s := g.settings.Load()
 	why, ok := RefusedNetwork, allowed(s.Allow, from)
 	var taken *guest
 	if ok {
@@ -164,69 +117,8 @@ func (g *Gateway) admit(conn net.Conn) *guestConn {
 	}
 	if !ok {
 		s.Observer.Refused(why, from)
-		conn.Close()
-		return nil
 	}
-	c := &guestConn{Conn: conn, from: from, guest: taken}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.guests[c] = struct{}{}
-	c.drainAt = g.draining
-	return c
-}
-
-// remote is the address that conn comes from; IPv4 as IPv4, whatever the socket.
-func remote(conn net.Conn) netip.Addr {
-	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
-}
-
-// converse carries on with one client to the end.
-func (g *Gateway) converse(ctx context.Context, c *guestConn) {
-	defer func() {
-		g.mu.Lock()
-		delete(g.guests, c)
-		g.mu.Unlock()
-		// Leave first: a client that sees the end of its connection may count
-		// on its place being free.
-		g.admission.leave(c.from, c.guest, time.Now())
-		c.Close()
-	}()
-	s := g.settings.Load()
-	converse(ctx, c, s.IdleTimeout, s.WriteTimeout, &conversation{
-		iface: gatewayInterface,
-		port:  port(c.Conn),
-		group: nextGroup(&g.groups),
-		call: func(ctx context.Context, _ dcerpc.Syntax, message []byte) ([]byte, kmswire.HRESULT, dcerpc.Status) {
-			c.callBegins()
-			return g.answer(ctx, c, message)
-		},
-		calls: dcerpc.Assembler{Max: maxStub},
-	})
-}
-
-// drain ends the connections of clients, each when it may end, and waits for
-// them.
-func (g *Gateway) drain(calls *sync.WaitGroup) {
-	s, now := g.settings.Load(), time.Now()
-	g.mu.Lock()
-	g.draining = now.Add(drainGrace)
-	for c := range g.guests {
-		c.drain(g.draining)
-	}
-	g.mu.Unlock()
-	// Every wait of a connection is bounded; this bounds them together.
-	force := time.AfterFunc(drainGrace+s.Budget+s.WriteTimeout, func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		for c := range g.guests {
-			c.Close()
-		}
-	})
-	calls.Wait()
-	force.Stop()
+	return s, taken, ok
 }
 
 // keepHouse drops what nobody uses any more, until ctx is done.

@@ -40,6 +40,19 @@ type gatewayCall struct {
 	done     map[string]bool  // by endpoint, hosts not to be asked again; nil while there is none
 	declined *kmswire.HRESULT // what the first host said that declined
 	mute     bool             // a host that is believed alive said nothing: it might have served
+
+	head headStart
+}
+
+// headStart is the beginning of a call that somebody made who does not wait: the
+// first host was asked, on a parked connection.
+type headStart struct {
+	made         bool
+	snapshot     *pool.Snapshot
+	targets      []target // the first of them was asked
+	began, until time.Time
+	parked       time.Time // when the connection was
+	answer       hostAnswer
 }
 
 // target is a host to be asked.
@@ -50,28 +63,45 @@ type target struct {
 	down      bool // it is believed to be
 }
 
-// answer has one call of c answered by a host.
-func (g *Gateway) answer(ctx context.Context, c *guestConn, message []byte) ([]byte, kmswire.HRESULT, dcerpc.Status) {
-	s, now := g.settings.Load(), time.Now()
-	if !g.admission.request(c.guest, now, s.Limits) {
-		s.Observer.Refused(RefusedRate, c.from)
+// answer has one call of a client answered by a host.
+func (g *Gateway) answer(ctx context.Context, from netip.Addr, client *guest, message []byte) ([]byte, kmswire.HRESULT, dcerpc.Status) {
+	var c gatewayCall
+	if hr, status, goes := c.begin(ctx, g, from, client, message, time.Now()); !goes {
+		return nil, hr, status
+	}
+	return c.verdict(c.forward())
+}
+
+// begin makes c a client's call. If it does not go to hosts, the client is
+// answered hr or the fault at once.
+func (c *gatewayCall) begin(ctx context.Context, g *Gateway, from netip.Addr, client *guest, message []byte, now time.Time) (
+	hr kmswire.HRESULT, fault dcerpc.Status, goes bool,
+) {
+	s := g.settings.Load()
+	if !g.admission.request(client, now, s.Limits) {
+		s.Observer.Refused(RefusedRate, from)
+		return 0, dcerpc.StatusServerTooBusy, false
+	}
+	*c = gatewayCall{
+		gateway: g, settings: s, ctx: ctx, message: message, client: ledger.ByAddress(from), deadline: now.Add(s.Budget),
+		record: CallRecord{At: now, From: from},
+	}
+	if !c.read() {
+		c.record.Result, c.record.HRESULT = Unreadable, kmswire.InvalidData
+		c.end()
+		return kmswire.InvalidData, 0, false
+	}
+	return 0, 0, true
+}
+
+// verdict ends the call, for which a host answered response or none did. It
+// returns what the client is answered.
+func (c *gatewayCall) verdict(response []byte) ([]byte, kmswire.HRESULT, dcerpc.Status) {
+	c.end()
+	if r := c.record.Result; r == NoHost || r == Failed {
 		return nil, 0, dcerpc.StatusServerTooBusy
 	}
-	call := gatewayCall{
-		gateway: g, settings: s, ctx: ctx, message: message, client: ledger.ByAddress(c.from), deadline: now.Add(s.Budget),
-		record: CallRecord{At: now, From: c.from},
-	}
-	if !call.read() {
-		call.record.Result, call.record.HRESULT = Unreadable, kmswire.InvalidData
-		call.end(nil)
-		return nil, kmswire.InvalidData, 0
-	}
-	response := call.forward()
-	call.end(response)
-	if r := call.record.Result; r == NoHost || r == Failed {
-		return nil, 0, dcerpc.StatusServerTooBusy
-	}
-	return response, call.record.HRESULT, 0
+	return response, c.record.HRESULT, 0
 }
 
 // read reads what is in the clear, and reports whether the message can be one. A
@@ -110,13 +140,9 @@ func (c *gatewayCall) forward() []byte {
 			}
 			c.again = true
 		}
-		snapshot := c.settings.Pool.Snapshot()
-		targets := c.offered
-		if stage%2 == 1 {
-			targets = c.down
-		}
-		for _, t := range targets(snapshot) {
-			if response, ok := c.ask(t, c.share(t, snapshot), snapshot); ok {
+		snapshot, targets := c.choose(stage)
+		for _, t := range targets {
+			if response, ok := c.ask(t, snapshot); ok {
 				return response
 			}
 			if c.deadline.Before(time.Now()) {
@@ -125,6 +151,18 @@ func (c *gatewayCall) forward() []byte {
 		}
 	}
 	return c.fail()
+}
+
+// choose returns the hosts to be asked in a stage.
+func (c *gatewayCall) choose(stage int) (*pool.Snapshot, []target) {
+	if c.head.made {
+		return c.head.snapshot, c.head.targets
+	}
+	s := c.settings.Pool.Snapshot()
+	if stage%2 == 1 {
+		return s, c.down(s)
+	}
+	return s, c.offered(s)
 }
 
 // fail settles the result of a call that no host took.
@@ -243,11 +281,24 @@ func (c *gatewayCall) share(t target, s *pool.Snapshot) time.Time {
 	return now.Add(min(part, c.deadline.Sub(now)/2))
 }
 
-// ask asks t, and reports whether its answer ends the call.
-func (c *gatewayCall) ask(t target, until time.Time, s *pool.Snapshot) (response []byte, ends bool) {
+// ask asks t, or has it answer that was asked already, and reports whether the
+// answer ends the call.
+func (c *gatewayCall) ask(t target, s *pool.Snapshot) (response []byte, ends bool) {
+	h := &c.head
+	if !h.made {
+		began := time.Now()
+		return c.heard(t, c.gateway.request(t, c.message, c.record.Request, c.share(t, s)), began, s)
+	}
+	h.made = false
+	if h.answer.stale() {
+		h.answer = c.gateway.upstreams.get(t.endpoint).replace(h.parked, t, c.message, c.record.Request, h.until)
+	}
+	return c.heard(t, h.answer, h.began, s)
+}
+
+// heard takes the answer of t, and reports whether it ends the call.
+func (c *gatewayCall) heard(t target, a hostAnswer, began time.Time, s *pool.Snapshot) (response []byte, ends bool) {
 	c.believed = c.believed || !t.down
-	began := time.Now()
-	a := c.gateway.request(t, c.message, c.record.Request, until)
 	c.record.Retries += a.retries
 	if c.again {
 		c.record.Retries++
@@ -301,7 +352,7 @@ func (c *gatewayCall) inform(t target, o Outcome, s *pool.Snapshot) {
 }
 
 // end records the call, and has it copied to hosts that are to be kept warm.
-func (c *gatewayCall) end(response []byte) {
+func (c *gatewayCall) end() {
 	r := &c.record
 	r.Took = time.Since(r.At)
 	c.settings.Observer.Called(*r)

@@ -19,6 +19,19 @@ type guestConn struct {
 	drainAt time.Time // when it ends at the latest, unless in a call; zero while nobody wants it to
 	used    bool      // a call of it was answered, or is being
 	open    bool      // something was received, and nothing sent since
+
+	readBy, writeBy time.Time // the deadlines that are set; zero if it is not known
+}
+
+// deadlineSlack is how much earlier than asked for a deadline may come. A call
+// sets five, a few milliseconds apart and many seconds long, and each costs a
+// change of a timer.
+const deadlineSlack = 100 * time.Millisecond
+
+// near reports whether a deadline that is set will do for one at t.
+func near(set, t time.Time) bool {
+	early := t.Sub(set)
+	return 0 <= early && early < deadlineSlack
 }
 
 // Read implements net.Conn.
@@ -57,7 +70,20 @@ func (c *guestConn) SetReadDeadline(t time.Time) error {
 	if end, ending := c.end(); ending && end.Before(t) {
 		t = end
 	}
+	if near(c.readBy, t) {
+		return nil
+	}
+	c.readBy = t
 	return c.Conn.SetReadDeadline(t)
+}
+
+// SetWriteDeadline implements net.Conn. Only the goroutine that writes may call it.
+func (c *guestConn) SetWriteDeadline(t time.Time) error {
+	if near(c.writeBy, t) {
+		return nil
+	}
+	c.writeBy = t
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // end is when c must have received its next PDU, if it is to end: at once if its
@@ -78,8 +104,8 @@ func (c *guestConn) drain(at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drainAt = at
-	end, _ := c.end()
-	c.Conn.SetReadDeadline(end)
+	c.readBy, _ = c.end()
+	c.Conn.SetReadDeadline(c.readBy)
 }
 
 // CloseWrite ends our side of the connection.

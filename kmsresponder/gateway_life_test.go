@@ -56,7 +56,9 @@ func startHeldHost(t *testing.T) *heldHost {
 // TestGatewayDrain: at the end, calls under way are answered, whoever has just
 // connected may still make one, and whoever has nothing to say is hung up on at
 // once.
-func TestGatewayDrain(t *testing.T) {
+func TestGatewayDrain(t *testing.T) { everyWay(t, drainGateway) }
+
+func drainGateway(t *testing.T, startGateway gatewayStart) {
 	h := startHeldHost(t)
 	addr, _, stop := startGateway(t, GatewayConfig{Pool: poolOf(hostAt(h.addr, 0))})
 	type result struct {
@@ -216,7 +218,9 @@ func load(t *testing.T, addr string, workers int, reached func(calls int64)) int
 // TestGatewayReloadAndDrainUnderLoad: the configuration changes with every
 // hundred calls, to another pool with another host, and in the end the gateway
 // stops. Nobody's call is dropped.
-func TestGatewayReloadAndDrainUnderLoad(t *testing.T) {
+func TestGatewayReloadAndDrainUnderLoad(t *testing.T) { everyWay(t, reloadAndDrain) }
+
+func reloadAndDrain(t *testing.T, startGateway gatewayStart) {
 	one, two := startHost(t, &host{}), startHost(t, &host{ndr64: true})
 	limits := Limits{Connections: -1, Client: -1, Rate: -1}
 	configs := []GatewayConfig{
@@ -249,7 +253,9 @@ func TestGatewayReloadAndDrainUnderLoad(t *testing.T) {
 
 // TestGatewayClientDisappears: in the middle of a request, while its call is
 // under way, and before it reads its answer.
-func TestGatewayClientDisappears(t *testing.T) {
+func TestGatewayClientDisappears(t *testing.T) { everyWay(t, clientDisappears) }
+
+func clientDisappears(t *testing.T, startGateway gatewayStart) {
 	h := startHeldHost(t)
 	w := newWatcher()
 	addr, _, stop := startGateway(t, GatewayConfig{Pool: poolOf(hostAt(h.addr, 0)), Observer: w})
@@ -315,7 +321,9 @@ func TestGatewaySlowClient(t *testing.T) {
 
 // TestGatewayFragments: a request in fragments arrives whole; those that overlap
 // or are too much end their connection, and only that.
-func TestGatewayFragments(t *testing.T) {
+func TestGatewayFragments(t *testing.T) { everyWay(t, sendFragments) }
+
+func sendFragments(t *testing.T, startGateway gatewayStart) {
 	h := startHost(t, &host{})
 	w := newWatcher()
 	addr, _, _ := startGateway(t, GatewayConfig{Pool: poolOf(hostAt(h.addr, 0)), Observer: w})

@@ -128,6 +128,33 @@ func startGateway(t testing.TB, c GatewayConfig) (addr string, g *Gateway, stop 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startGatewayOn(t, ln, c)
+}
+
+// unknownListener is one of which nothing is known but that it is a listener:
+// every connection has a goroutine of its own, as on other systems than Linux.
+type unknownListener struct{ *net.TCPListener }
+
+// everyWay runs test for each way in which clients are carried on with.
+func everyWay(t *testing.T, test func(*testing.T, gatewayStart)) {
+	t.Run("as the system can", func(t *testing.T) { test(t, startGateway) })
+	t.Run("each on its own", func(t *testing.T) {
+		test(t, func(t testing.TB, c GatewayConfig) (string, *Gateway, func()) {
+			t.Helper()
+			ln, err := ListenGateway(t.Context(), "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return startGatewayOn(t, unknownListener{ln.(*net.TCPListener)}, c)
+		})
+	})
+}
+
+type gatewayStart func(testing.TB, GatewayConfig) (addr string, g *Gateway, stop func())
+
+// startGatewayOn is startGateway on ln.
+func startGatewayOn(t testing.TB, ln net.Listener, c GatewayConfig) (addr string, g *Gateway, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	g = NewGateway(c)
 	var serving sync.WaitGroup
@@ -365,12 +392,12 @@ func TestGatewayRecord(t *testing.T) {
 	}
 	r.Took = 1500 * time.Microsecond
 	want := `0x00000000, 25, a\nb\x2c c, 00000000-0000-0000-0000-000000000000, 1601/01/01 00:00, 0, 0, 0, ` +
-		`00000000-0000-0000-0000-000000000000 from 127.0.0.1 version 4.0 host ` + h.addr + ` forwarded_ok count 1 in 1.5ms, 0 retries, 0 failovers`
+		`00000000-0000-0000-0000-000000000000 from 127.0.0.1 version 4.0 host ` + h.addr + ` forwarded_ok count 1 in 1.50ms, 0 retries, 0 failovers`
 	if r.String() != want {
 		t.Errorf("line %s\nwant %s", r, want)
 	}
 	blind := CallRecord{From: r.From, Version: kmswire.V6, Result: NoHost}
-	if got, want := blind.String(), "0x00000000, -, -, -, -, -, -, -, - from 127.0.0.1 version 6.0 host none no_host in 0s, 0 retries, 0 failovers"; got != want {
+	if got, want := blind.String(), "0x00000000, -, -, -, -, -, -, -, - from 127.0.0.1 version 6.0 host none no_host in 0.00ms, 0 retries, 0 failovers"; got != want {
 		t.Errorf("line %s\nwant %s", got, want)
 	}
 }

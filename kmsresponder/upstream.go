@@ -46,7 +46,7 @@ func (u *upstream) take(addresses []netip.Addr, now time.Time) *upstreamConn {
 		if now.Sub(c.parked) < parkedFor && slices.Contains(addresses, c.address.Addr()) {
 			return c
 		}
-		c.conn.Close()
+		c.close()
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func (u *upstream) park(c *upstreamConn, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || len(u.parked) >= maxParked {
-		c.conn.Close()
+		c.close()
 		return
 	}
 	u.parked = append(u.parked, c)
@@ -70,7 +70,7 @@ func (u *upstream) expire(before time.Time) bool {
 	defer u.mu.Unlock()
 	n := 0
 	for n < len(u.parked) && !u.parked[n].parked.After(before) {
-		u.parked[n].conn.Close()
+		u.parked[n].close()
 		n++
 	}
 	u.parked = slices.Delete(u.parked, 0, n)
@@ -83,7 +83,7 @@ func (u *upstream) close() {
 	defer u.mu.Unlock()
 	u.closed = true
 	for _, c := range u.parked {
-		c.conn.Close()
+		c.close()
 	}
 	u.parked = nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,6 +23,8 @@ const maxAnswer = 2048
 // goroutine at a time may use it.
 type upstreamConn struct {
 	conn    net.Conn
+	source  struct{ io.Reader } // where in reads: conn, unless somebody reads without waiting
+	closed  atomic.Bool
 	address netip.AddrPort
 	in      *dcerpc.Reader
 	answers dcerpc.Assembler
@@ -72,15 +75,21 @@ func dialUpstream(address netip.AddrPort, until time.Time) (*upstreamConn, error
 	c := &upstreamConn{
 		conn:    conn,
 		address: address,
-		in:      dcerpc.NewReader(conn, dcerpc.DefaultMaxFrag),
 		answers: dcerpc.Assembler{Max: maxAnswer},
 		call:    firstCall,
 	}
+	c.source.Reader = conn
+	c.in = dcerpc.NewReader(&c.source, dcerpc.DefaultMaxFrag)
 	if err := c.bind(until); err != nil {
-		conn.Close()
+		c.close()
 		return nil, err
 	}
 	return c, nil
+}
+
+func (c *upstreamConn) close() {
+	c.closed.Store(true)
+	c.conn.Close()
 }
 
 func (c *upstreamConn) bind(until time.Time) error {
@@ -122,6 +131,15 @@ func (c *upstreamConn) bind(until time.Time) error {
 // next exchange. After an error the connection is of no more use.
 func (c *upstreamConn) exchange(message []byte, until time.Time) (response []byte, hr kmswire.HRESULT, err error) {
 	c.conn.SetDeadline(until)
+	if _, err := c.conn.Write(c.compose(message)); err != nil {
+		return nil, 0, err
+	}
+	return c.answer()
+}
+
+// compose returns the request for message, which is then the present call. It is
+// valid until the next one.
+func (c *upstreamConn) compose(message []byte) []byte {
 	c.call++
 	ndr64 := c.with.transfer == dcerpc.NDR64
 	// With MaxMessage and its frame, the request fits the fragment that every
@@ -133,14 +151,17 @@ func (c *upstreamConn) exchange(message []byte, until time.Time) (response []byt
 		Opnum:     kmswire.OpRequestActivation,
 		Stub:      c.stub,
 	}.Append(c.out[:0], dcerpc.TypeRequest, whole, c.call)
-	if _, err := c.conn.Write(c.out); err != nil {
-		return nil, 0, err
-	}
+	return c.out
+}
+
+// answer reads the answer to the present call. An error of the source may be
+// followed by another answer, which continues where it stopped.
+func (c *upstreamConn) answer() (response []byte, hr kmswire.HRESULT, err error) {
 	stub, err := c.response()
 	if err != nil {
 		return nil, 0, err
 	}
-	return kmswire.ParseResponseStub(stub, ndr64)
+	return kmswire.ParseResponseStub(stub, c.with.transfer == dcerpc.NDR64)
 }
 
 // response reads the stub of the present call's response.

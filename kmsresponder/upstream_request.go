@@ -38,25 +38,43 @@ func (g *Gateway) request(t target, message []byte, q *kmswire.RequestV4, until 
 	if len(t.addresses) == 0 {
 		return hostAnswer{outcome: Unresolved, err: errNoAddress}
 	}
-	u, retries := g.upstreams.get(t.endpoint), 0
-	if c := u.take(t.addresses, time.Now()); c != nil {
-		a := u.use(c, message, q, parkedUntil(until))
-		if a.outcome != Dead && a.outcome != Garbled && a.outcome != Silent {
-			return a
-		}
-		// The others are as old, or older.
-		u.expire(c.parked)
-		retries = 1
+	u := g.upstreams.get(t.endpoint)
+	c := u.take(t.addresses, time.Now())
+	if c == nil {
+		return u.anew(t, message, q, until)
 	}
+	parked := c.parked
+	a := u.use(c, message, q, parkedUntil(until))
+	if !a.stale() {
+		return a
+	}
+	return u.replace(parked, t, message, q, until)
+}
+
+// stale reports whether a, of a parked connection, is to be had again on a new
+// one.
+func (a *hostAnswer) stale() bool {
+	return a.outcome == Dead || a.outcome == Garbled || a.outcome == Silent
+}
+
+// replace asks again after a connection parked at the time given was stale. The
+// others are as old, or older.
+func (u *upstream) replace(parked time.Time, t target, message []byte, q *kmswire.RequestV4, until time.Time) hostAnswer {
+	u.expire(parked)
+	a := u.anew(t, message, q, until)
+	a.retries = 1
+	return a
+}
+
+// anew asks t on a new connection.
+func (u *upstream) anew(t target, message []byte, q *kmswire.RequestV4, until time.Time) hostAnswer {
 	c, err := u.dial(t.addresses, t.port, until)
 	if err != nil {
-		a := hostAnswer{outcome: classify(err), err: err, retries: retries}
+		a := hostAnswer{outcome: classify(err), err: err}
 		u.note(a.outcome)
 		return a
 	}
-	a := u.use(c, message, q, until)
-	a.retries = retries
-	return a
+	return u.use(c, message, q, until)
 }
 
 // parkedUntil is until when a parked connection may take, so that a new one has
@@ -69,8 +87,14 @@ func parkedUntil(until time.Time) time.Time {
 // use has message answered on c, which it parks or closes.
 func (u *upstream) use(c *upstreamConn, message []byte, q *kmswire.RequestV4, until time.Time) hostAnswer {
 	response, hr, err := c.exchange(message, until)
+	return u.settle(c, message, q, response, hr, err)
+}
+
+// settle decides what came of having message answered on c, which it parks or
+// closes.
+func (u *upstream) settle(c *upstreamConn, message []byte, q *kmswire.RequestV4, response []byte, hr kmswire.HRESULT, err error) hostAnswer {
 	if err != nil {
-		c.conn.Close()
+		c.close()
 		a := hostAnswer{outcome: classify(err), err: err}
 		u.note(a.outcome)
 		return a
@@ -79,7 +103,7 @@ func (u *upstream) use(c *upstreamConn, message []byte, q *kmswire.RequestV4, un
 	if a.judge(message, q); a.outcome.answered() {
 		u.park(c, time.Now())
 	} else {
-		c.conn.Close()
+		c.close()
 	}
 	u.note(a.outcome)
 	return a

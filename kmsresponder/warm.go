@@ -20,6 +20,9 @@ const (
 	// copyQueue bounds the calls that wait to be copied. One that finds it full
 	// is not copied: the client comes again.
 	copyQueue = 256
+
+	// copyPause is how long calls are left to gather before they are copied.
+	copyPause = 10 * time.Millisecond
 )
 
 // copyJob is a call that a host has answered, to be sent to others too.
@@ -47,6 +50,15 @@ func (g *Gateway) sendCopies(ctx context.Context) {
 			return
 		case j := <-g.copies:
 			g.copyTo(ctx, j)
+			for range len(g.copies) {
+				g.copyTo(ctx, <-g.copies)
+			}
+		}
+		// To be woken costs a call more than all of its bookkeeping.
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(copyPause):
 		}
 	}
 }

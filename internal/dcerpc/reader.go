@@ -44,6 +44,13 @@ func NewReader(r io.Reader, max int) *Reader {
 	return &Reader{src: r, max: max, buf: make([]byte, min(max, firstBuffer))}
 }
 
+// Reset makes r read another stream from its beginning, as a new Reader would,
+// with the buffer that it has.
+func (r *Reader) Reset(src io.Reader) { r.src, r.start, r.end = src, 0, 0 }
+
+// Buffered is how many octets were read and not yet handed out.
+func (r *Reader) Buffered() int { return r.end - r.start }
+
 // Next returns the next PDU. Its Body holds FragLength - HeaderLen octets and
 // is valid until the next call.
 //

@@ -25,7 +25,9 @@ const (
 
 	queue = 4096 // calls that may wait for Run
 	batch = 256  // calls taken under one lock
-	day   = 24 * time.Hour
+
+	moment = 10 * time.Millisecond // that calls are left to gather
+	day    = 24 * time.Hour
 )
 
 // Ledger is the table. Any number of goroutines may use it at once.
@@ -77,10 +79,21 @@ func (l *Ledger) Record(c Call) {
 func (l *Ledger) Run(ctx context.Context) {
 	hourly := time.NewTicker(time.Hour)
 	defer hourly.Stop()
+	gather := time.NewTimer(moment)
+	defer gather.Stop()
 	for {
 		select {
 		case c := <-l.calls:
 			l.enter(c)
+			if len(l.calls) > 0 {
+				continue
+			}
+			// Those who record are not to wake somebody each time: what comes within a moment is entered together.
+			gather.Reset(moment)
+			select {
+			case <-gather.C:
+			case <-ctx.Done():
+			}
 		case now := <-hourly.C:
 			l.mu.Lock()
 			l.turn(now)

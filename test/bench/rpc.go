@@ -36,6 +36,7 @@ func benchRPC(ctx context.Context, args []string, out, progress io.Writer) error
 	flags.IntVar(&r.rounds, "rounds", 5, "how often each way is measured")
 	flags.IntVar(&r.seconds, "seconds", 4, "how long each time, at full load and at each fixed rate")
 	write := flags.Bool("write", false, "put the result into "+document)
+	profile := flags.String("profile", "", "measure nothing; write a processor profile of the responder at full load into this `file`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -60,6 +61,9 @@ func benchRPC(ctx context.Context, args []string, out, progress io.Writer) error
 		return err
 	}
 	arena := func() (*rpcArena, error) { return newRPCArena(ctx, dir, self, filepath.Join(dir, "build")) }
+	if *profile != "" {
+		return profileCalls(ctx, arena, time.Duration(r.seconds)*time.Second, *profile)
+	}
 	if err := r.measureIdle(ctx, arena, progress); err != nil {
 		return err
 	}

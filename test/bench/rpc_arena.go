@@ -44,6 +44,7 @@ type rpcArena struct {
 	dir   string
 	hosts *process // all of them are in one process
 	ways  [wayCount]way
+	pprof string // where the responder's profiles are
 }
 
 // newRPCArena starts everything. self is this program, kms the default build.
@@ -54,7 +55,7 @@ func newRPCArena(ctx context.Context, dir, self, kms string) (a *rpcArena, err e
 			a.stop()
 		}
 	}()
-	free, err := freePorts(backendCount + 4)
+	free, err := freePorts(backendCount + 5)
 	if err != nil {
 		return a, err
 	}
@@ -63,6 +64,7 @@ func newRPCArena(ctx context.Context, dir, self, kms string) (a *rpcArena, err e
 	}
 	hosts, free := free[:backendCount], free[backendCount:]
 	haproxy, gateway, dns, ready := free[0], free[1], free[2], free[3]
+	a.pprof = free[4]
 
 	if a.hosts, err = launch(self, append([]string{rpcHosts}, hosts...)...); err != nil {
 		return a, err
@@ -86,7 +88,7 @@ func newRPCArena(ctx context.Context, dir, self, kms string) (a *rpcArena, err e
 	}
 
 	file = filepath.Join(dir, "Corefile")
-	if err := os.WriteFile(file, []byte(gatewayCorefile(gateway, dns, ready, hosts)), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(gatewayCorefile(gateway, dns, ready, a.pprof, hosts)), 0o644); err != nil {
 		return a, err
 	}
 	if p, err = launch(kms, "-quiet", "-conf", file); err != nil {
@@ -112,10 +114,10 @@ func haproxyConfig(address string, hosts []string) string {
 }
 
 // gatewayCorefile has everything on that a responder can do. Only the limits are raised: all clients here have one address.
-func gatewayCorefile(address, dns, ready string, hosts []string) string {
+func gatewayCorefile(address, dns, ready, pprof string, hosts []string) string {
 	_, port, _ := net.SplitHostPort(dns)
 	var b strings.Builder
-	fmt.Fprintf(&b, "example:%s {\nbind 127.0.0.1\nready %s\nerrors\nprometheus 127.0.0.1:0\nkms {\n", port, ready)
+	fmt.Fprintf(&b, "example:%s {\nbind 127.0.0.1\nready %s\npprof %s\nerrors\nprometheus 127.0.0.1:0\nkms {\n", port, ready, pprof)
 	for i, h := range hosts {
 		fmt.Fprintf(&b, "host %s priority %d weight 10\n", h, i/2)
 	}

@@ -1,0 +1,111 @@
+package kms
+
+import (
+	"context"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/engine"
+	"github.com/coredns-kms/coredns-kms/kmsresponder"
+)
+
+const (
+	// callLines is how many calls may wait for their line in the log. Where nobody reads the log, more are not logged: clients
+	// are not to wait for a pipe.
+	callLines = 4096
+
+	// callPause is how long calls gather before they are logged, so that not each has to wake somebody.
+	callPause = 10 * time.Millisecond
+)
+
+// callLog writes a line for each call of every responder of the process.
+type callLog struct {
+	calls  chan loggedCall
+	missed atomic.Uint64 // calls that found no room
+}
+
+type loggedCall struct {
+	pool   string
+	record kmsresponder.CallRecord
+}
+
+func newCallLog() *callLog { return &callLog{calls: make(chan loggedCall, callLines)} }
+
+// holdCallLog is the log of calls of the process. Hold it before the responders that write into it.
+func (l *life) holdCallLog() (*callLog, error) {
+	return engine.Hold(l.lease, "call log", func() (*callLog, func(context.Context), error) {
+		c := newCallLog()
+		return c, c.run, nil
+	})
+}
+
+// add takes a call without waiting.
+func (c *callLog) add(pool string, r kmsresponder.CallRecord) {
+	select {
+	case c.calls <- loggedCall{pool, r}:
+	default:
+		c.missed.Add(1)
+	}
+}
+
+// run logs what is added until ctx is done, and what was added before that.
+func (c *callLog) run(ctx context.Context) {
+	pause := time.NewTimer(callPause)
+	defer pause.Stop()
+	for {
+		select {
+		case call := <-c.calls:
+			call.log()
+			c.empty()
+			pause.Reset(callPause)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+			}
+		case <-ctx.Done():
+			c.empty()
+			return
+		}
+	}
+}
+
+// empty logs all that waits.
+func (c *callLog) empty() {
+	for len(c.calls) > 0 {
+		(<-c.calls).log()
+	}
+	if n := c.missed.Swap(0); n > 0 {
+		log.Warningf("%d calls are not in the log: it was not written fast enough", n)
+	}
+}
+
+func (c loggedCall) log() {
+	line := append(make([]byte, 0, 512), "pool "...)
+	line = append(append(line, c.pool...), ": call: "...)
+	if line = c.record.Append(line); c.record.Result == kmsresponder.ForwardedOK {
+		log.Info(string(line))
+	} else {
+		log.Warning(string(line))
+	}
+}
+
+// callObserver counts what the gateway in front of a pool does, and has each call logged.
+type callObserver struct {
+	*kmsresponder.Metrics
+	pool string
+	log  *callLog
+}
+
+// Called implements kmsresponder.Observer.
+func (o callObserver) Called(r kmsresponder.CallRecord) {
+	o.Metrics.Called(r)
+	o.log.add(o.pool, r)
+}
+
+// Refused implements kmsresponder.Observer. Whoever is refused may ask as often as they like, so that is counted and not
+// logged.
+func (o callObserver) Refused(why kmsresponder.Refusal, from netip.Addr) {
+	o.Metrics.Refused(why, from)
+	log.Debugf("pool %s: %s refused: %s", o.pool, from, why)
+}

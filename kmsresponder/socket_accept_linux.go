@@ -1,0 +1,7 @@
+//go:build !386
+
+package kmsresponder
+
+import "syscall"
+
+const accept4 = syscall.SYS_ACCEPT4

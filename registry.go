@@ -23,7 +23,7 @@ func (l *life) announced(s *dnsface.Site, p engine.Pool) error {
 		return nil // which has been said
 	}
 	u, zone := *s.Update, s.Zones[0]
-	r, err := engine.Hold(l.lease, "registry "+engine.RegistryKey(s.Block)+" in "+l.storePath, func() (*registry.Registry, func(context.Context), error) {
+	r, err := engine.Hold(l.lease, "registry "+engine.RegistryKey(s.Block), func() (*registry.Registry, func(context.Context), error) {
 		r, err := registry.New(u, engine.RegistryKey(s.Block), l.store())
 		if err != nil {
 			return nil, nil, err
@@ -34,6 +34,15 @@ func (l *life) announced(s *dnsface.Site, p engine.Pool) error {
 		r.OnTrouble = func(err error) { log.Errorf("%s: %v", zone, err) }
 		return r, r.Run, nil
 	})
+	if err == nil {
+		st := l.store()
+		err = r.Keep(st) // one that runs may have been kept elsewhere
+		l.again = append(l.again, func() {
+			if err := r.Keep(st); err != nil {
+				log.Errorf("%s: what is announced cannot be kept where it was: %v", zone, err)
+			}
+		})
+	}
 	if err != nil {
 		if errors.Is(err, engine.ErrReleased) {
 			return err

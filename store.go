@@ -38,7 +38,7 @@ func (k *keeper) run(ctx context.Context) {
 	defer t.Stop()
 	for {
 		if err := k.broken.Load(); err != nil {
-			log.Errorf("%v. Clients are answered all the same; what changes from now on will not outlive a restart", *err)
+			log.Errorf("%v. Clients are answered all the same; %s", *err, k.lacking())
 		}
 		select {
 		case <-ctx.Done():
@@ -47,6 +47,14 @@ func (k *keeper) run(ctx context.Context) {
 			k.check()
 		}
 	}
+}
+
+// lacking is what a store that does not work means for those who rely on it.
+func (k *keeper) lacking() string {
+	if k.store == nil {
+		return "drains and announced hosts that are in it do not count, and what changes will not outlive a restart, until a reload finds it mended"
+	}
+	return "what changes from now on will not outlive a restart"
 }
 
 // check finds out whether the store takes changes, by one that changes nothing.

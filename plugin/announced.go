@@ -25,7 +25,7 @@ type announcer struct {
 // announcedTable is the announced names of one snapshot, made by the first query after a change.
 type announcedTable struct {
 	snapshot *registry.Snapshot
-	hosts    map[string]announcedHost // by lower-case name
+	hosts    map[string]*announcedHost // by lower-case name
 }
 
 type announcedHost struct {
@@ -48,25 +48,26 @@ func (a *announcer) ready() *announcedTable {
 	if t := a.table.Load(); t != nil && t.snapshot == snapshot {
 		return t
 	}
-	t := &announcedTable{snapshot: snapshot, hosts: map[string]announcedHost{}}
+	t := &announcedTable{snapshot: snapshot, hosts: map[string]*announcedHost{}}
 	for _, c := range snapshot.Claims {
 		addresses := snapshot.Addresses[c.Target]
 		zone := plugin.Zones(a.site.Zones).Matches(c.Target)
 		if len(addresses) == 0 || zone == "" || config.ValidateHostName(c.Target) != nil {
 			continue
 		}
-		t.hosts[c.Target] = announcedHost{c.Target, a.zones[zone], addresses}
+		t.hosts[c.Target] = &announcedHost{c.Target, a.zones[zone], addresses}
 	}
 	a.table.Store(t) // two queries may both do this; both are right
 	return t
 }
 
-// announced returns the announced host called name, in whatever case. It is not inlined for the reason that find is not.
+// announced returns the announced host called name, in whatever case; nil if there is none. It is not inlined for the reason
+// that find is not.
 //
 //go:noinline
-func (h *Handler) announced(name string) (announcedHost, bool) {
+func (h *Handler) announced(name string) *announcedHost {
 	if len(h.announcers) == 0 {
-		return announcedHost{}, false
+		return nil
 	}
 	var onStack [maxName]byte
 	lower := appendLower(onStack[:0], name)
@@ -74,11 +75,11 @@ func (h *Handler) announced(name string) (announcedHost, bool) {
 		if a.site.Registry == nil {
 			continue
 		}
-		if host, ok := a.ready().hosts[string(lower)]; ok {
-			return host, true
+		if host := a.ready().hosts[string(lower)]; host != nil {
+			return host
 		}
 	}
-	return announcedHost{}, false
+	return nil
 }
 
 // appendLower appends name, in lower case, to dst.
@@ -95,7 +96,7 @@ func appendLower(dst []byte, name string) []byte {
 
 // serveAnnounced answers a question for an announced host. Nobody announces a name that the next plugin has, so that is not
 // asked.
-func (h *Handler) serveAnnounced(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, host announcedHost) (int, error) {
+func (h *Handler) serveAnnounced(ctx context.Context, w dns.ResponseWriter, r *dns.Msg, host *announcedHost) (int, error) {
 	q := query{ctx: ctx, handler: h, owner: host.zone}
 	q.state.W, q.state.Req = w, r
 	m := q.reply()

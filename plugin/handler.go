@@ -147,7 +147,7 @@ func (h *Handler) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg
 			if c := h.cutAround(r.Question[0].Name); c != nil && !h.hides(c, r) {
 				return h.deny(ctx, w, r, c)
 			}
-			if host, ok := h.announced(r.Question[0].Name); ok {
+			if host := h.announced(r.Question[0].Name); host != nil {
 				return h.serveAnnounced(ctx, w, r, host)
 			}
 			return plugin.NextOrFailure(Name, h.Next, ctx, w, r)

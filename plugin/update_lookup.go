@@ -140,7 +140,7 @@ func (b *behind) addresses(name string) []netip.Addr {
 
 // ask puts a question to the next plugin. known is whether that has the name; one that fails, or has no such zone, does not.
 func (b *behind) ask(name string, rrtype uint16) (answer []dns.RR, known bool) {
-	if b.next == nil || b.ctx.Err() != nil {
+	if b.ctx.Err() != nil {
 		return nil, false
 	}
 	m := new(dns.Msg)

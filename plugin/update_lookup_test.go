@@ -18,14 +18,24 @@ import (
 func TestHints(t *testing.T) {
 	u := settings()
 	w := newUpdateWorld(t, &u, "kms1.example.org=up")
-	for _, answer := range []func(dns.Question) *dns.Msg{zoneLike, fileLike} {
-		w.Next = &below{answer: answer}
+	moved := func(q dns.Question) *dns.Msg {
+		m := fileLike(q)
+		if q.Qtype == dns.TypeA {
+			m.Rcode, m.Answer = dns.RcodeSuccess, parseRecords(t, []string{q.Name + " 60 IN A 192.0.2.55"})
+		}
+		return m
+	}
+	for _, tt := range []struct {
+		answer func(dns.Question) *dns.Msg
+		want   string
+	}{{zoneLike, "[192.0.2.5 2001:db8::5]"}, {fileLike, "[192.0.2.5 2001:db8::5]"}, {moved, "[192.0.2.55]"}} {
+		w.Next = &below{answer: tt.answer}
 		if m := w.send(t, sent{key: "any.", changes: service("kms5.example.org.")}); m.Rcode != dns.RcodeSuccess {
 			t.Fatalf("Got %s", dns.RcodeToString[m.Rcode])
 		}
 		c := w.site.Registry.Snapshot().Claims[0]
-		if fmt.Sprint(c.Hints) != "[192.0.2.5 2001:db8::5]" || c.Source != netip.MustParseAddr("192.0.2.9") || time.Since(c.Updated) > time.Minute {
-			t.Errorf("Got %+v", c)
+		if fmt.Sprint(c.Hints) != tt.want || c.Source != netip.MustParseAddr("192.0.2.9") || time.Since(c.Updated) > time.Minute {
+			t.Errorf("Got %+v, want hints %s", c, tt.want)
 		}
 	}
 }
@@ -56,6 +66,18 @@ func TestUpdateLookups(t *testing.T) {
 			changes: unservice("kms9.example.org.")}},
 		"once for a target that announces its address": {sent: sent{changes: service("kms9.example.org.") + "; kms9.example.org. 60 IN A 192.0.2.9"},
 			resolver: []string{"kms9.example.org."}, below: []string{"A kms9.example.org.", "AAAA kms9.example.org."}},
+		"a target beside the address of another": {
+			sent:     sent{changes: service("kms9.example.org.") + "; kms7.example.org. 60 IN A 192.0.2.9"},
+			resolver: []string{"kms7.example.org.", "kms9.example.org."},
+			below:    []string{"A kms7.example.org.", "AAAA kms7.example.org.", "A kms9.example.org.", "AAAA kms9.example.org."}},
+		"a target whose address is taken back": {
+			sent:     sent{changes: service("kms9.example.org.") + "; kms9.example.org. 0 NONE A 192.0.2.9"},
+			resolver: []string{"kms9.example.org."},
+			below:    []string{"A kms9.example.org.", "AAAA kms9.example.org.", "A kms9.example.org.", "AAAA kms9.example.org."}},
+		"another's alone": {before: []sent{{changes: service("kms9.example.org.")}, {from: "192.0.2.8", changes: service("kms8.example.org.")}},
+			sent:     sent{from: "192.0.2.77", changes: unservice("kms9.example.org.")},
+			resolver: []string{"kms9.example.org."}, below: []string{"A kms9.example.org.", "AAAA kms9.example.org."}},
+		"none of another zone": {sent: sent{changes: service("kms1.example.org.") + "; kms9.example.com. 60 IN A 192.0.2.9"}},
 		"none for an address taken back": {sent: sent{changes: "kms9.example.org. 0 NONE A 192.0.2.9"},
 			below: []string{"A kms9.example.org.", "AAAA kms9.example.org."}},
 		"not again for an announced address": {before: []sent{{changes: "kms9.example.org. 60 IN A 192.0.2.9"}},

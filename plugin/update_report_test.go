@@ -1,9 +1,14 @@
 package plugin
 
 import (
+	"bytes"
+	golog "log"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	clog "github.com/coredns/coredns/plugin/pkg/log"
 
 	"github.com/miekg/dns"
 )
@@ -25,6 +30,46 @@ func TestLineLimiter(t *testing.T) {
 	}
 	if ok, left := l.next(now.Add(-time.Hour)); !ok || left != 0 {
 		t.Errorf("Got %t, %d after the clock went back, want a line", ok, left)
+	}
+}
+
+// TestUpdateLines: each UPDATE has its line, of a level that says how it ended.
+func TestUpdateLines(t *testing.T) { synctest.Test(t, testUpdateLines) }
+
+func testUpdateLines(t *testing.T) {
+	var lines bytes.Buffer
+	golog.SetOutput(&lines)
+	defer clog.Discard()
+	u := settings()
+	w := newUpdateWorld(t, &u, "kms1.example.org=up")
+	const line = "plugin/kms: update of example.org. from 192.0.2.9"
+	for _, tt := range []struct {
+		sent
+		want string
+	}{
+		{sent{changes: service("kms9.example.org.")}, "[INFO] " + line + ": add _vlmcs._tcp.example.org. SRV 0 0 1688 kms9.example.org.: NOERROR\n"},
+		{sent{changes: service("kms1.example.org.")}, "[INFO] " + line + ": add _vlmcs._tcp.example.org. SRV 0 0 1688 kms1.example.org.: NOERROR: " +
+			"all of it is so already\n"},
+		{sent{key: "any."}, "[WARNING] " + line + " with key any.: nothing: NOTAUTH: it is for nothing that a kms block has\n"},
+		{sent{changes: service("kms8.example.org.")}, "[WARNING] " + line + ": add _vlmcs._tcp.example.org. SRV 0 0 1688 kms8.example.org.: REFUSED: " +
+			"192.0.2.9 is not kms8.example.org.: has [192.0.2.8 2001:db8::8]\n"},
+		{sent{changes: service("slow.example.org.")}, "[ERROR] " + line + ": add _vlmcs._tcp.example.org. SRV 0 0 1688 slow.example.org.: SERVFAIL: " +
+			"slow.example.org. cannot be looked up: lookup slow.example.org.: i/o timeout\n"},
+	} {
+		lines.Reset()
+		w.send(t, tt.sent)
+		if got := lines.String(); !strings.HasSuffix(got, tt.want) || strings.Count(got, "\n") != 1 {
+			t.Errorf("Got %q, want %q", got, tt.want)
+		}
+	}
+	for range 2 * maxLines {
+		w.send(t, sent{changes: service("kms9.example.org.")})
+	}
+	time.Sleep(time.Second)
+	lines.Reset()
+	w.send(t, sent{changes: service("kms9.example.org.")})
+	if got, want := lines.String(), "NOERROR (and 15 lines like this were left out)\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("Got %q, want %q at its end", got, want)
 	}
 }
 

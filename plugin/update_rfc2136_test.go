@@ -156,6 +156,8 @@ func TestRFC2136(t *testing.T) {
 		"3.2.3 whole RRset, in whatever order":          {prerequisites: "www.example.org. 0 IN A 192.0.2.2; WWW.example.org. 0 IN A 192.0.2.1"},
 		"3.2.3 the same twice is the same set":          {prerequisites: "www.example.org. 0 IN A 192.0.2.2; www.example.org. 0 IN A 192.0.2.1; www.example.org. 0 IN A 192.0.2.1"},
 		"3.2.3 names in data are compared without case": {prerequisites: "_vlmcs._tcp.example.org. 0 IN SRV 0 5 1688 KMS1.Example.org."},
+		"3.2.3 two sets of one name": {prerequisites: "www.example.org. 0 IN A 192.0.2.2; www.example.org. 0 IN TXT one; " +
+			"www.example.org. 0 IN A 192.0.2.1"},
 		"3.2.3 no less: NXRRSET": {prerequisites: "www.example.org. 0 IN A 192.0.2.1",
 			rcode: dns.RcodeNXRrset},
 		"3.2.3 no more: NXRRSET":    {prerequisites: "www.example.org. 0 IN A 192.0.2.1; www.example.org. 0 IN A 192.0.2.2; www.example.org. 0 IN A 192.0.2.3", rcode: dns.RcodeNXRrset},
@@ -211,6 +213,9 @@ func TestRFC2136(t *testing.T) {
 			rcode: dns.RcodeFormatError},
 		"3.4.1.2 class ANY type MAILB: FORMERR": {changes: "www.example.org. 0 ANY MAILB",
 			rcode: dns.RcodeFormatError},
+		"3.4.1.2 class ANY type OPT: FORMERR":      {changes: "www.example.org. 0 ANY OPT", rcode: dns.RcodeFormatError},
+		"3.4.1.2 class NONE type 0: FORMERR":       {changes: "www.example.org. 0 NONE TYPE0", rcode: dns.RcodeFormatError},
+		"3.2.4 type 0 is no prerequisite: FORMERR": {prerequisites: "www.example.org. 0 ANY TYPE0", rcode: dns.RcodeFormatError},
 		"3.4.1.2 class ANY type not recognised: FORMERR": {changes: "www.example.org. 0 ANY TYPE65280",
 			rcode: dns.RcodeFormatError},
 		"3.4.1.2 class IN without data: FORMERR": {changes: "www.example.org. 60 IN NULL",

@@ -273,8 +273,11 @@ func TestNoUpdateBlock(t *testing.T) {
 	if len(next.opcodes) != 0 {
 		t.Errorf("Got %v at the next plugin", next.opcodes)
 	}
-	if m := w.send(t, sent{changes: "kms9.example.org. 60 IN A 192.0.2.9"}); m.Rcode != dns.RcodeStatefulTypeNotImplemented {
-		t.Errorf("Got %s for an address, want the dynupdate plugin's", dns.RcodeToString[m.Rcode])
+	for dynupdate, want := range map[bool]int{true: dns.RcodeStatefulTypeNotImplemented, false: dns.RcodeNotAuth} {
+		w.Dynupdate = dynupdate
+		if m := w.send(t, sent{changes: "kms9.example.org. 60 IN A 192.0.2.9"}); m.Rcode != want {
+			t.Errorf("Got %s for an address, want %s", dns.RcodeToString[m.Rcode], dns.RcodeToString[want])
+		}
 	}
 }
 

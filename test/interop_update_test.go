@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/coredns/coredns/plugin/dynupdate"
+
 	"github.com/miekg/dns"
 )
 
@@ -191,6 +193,57 @@ func TestNsupdateObserved(t *testing.T) {
 		}
 	}
 	equal(t, "hosts", s.services(t, updateServiceName), []string{"kms1.example.org:" + kms.number() + " 0 0"})
+}
+
+// TestBesideDynupdate: in one server block, KMS hosts are announced to kms and everything else goes to CoreDNS's dynupdate
+// plugin, whose zone then says where the hosts are.
+func TestBesideDynupdate(t *testing.T) {
+	kms := startHost(t)
+	file := filepath.Join(t.TempDir(), "zone")
+	text := "$ORIGIN example.org.\n$TTL 60\n@ SOA ns1 root 7 7200 1800 86400 60\n@ NS ns1\nns1 A 127.0.0.1\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, `example.org:$PORT {
+		bind 127.0.0.1
+		errors
+		tsig {
+			secret update.example.org. $SECRET
+		}
+		kms {
+			update {
+				allow 127.0.0.1/32
+			}
+			probe rpc interval 1s timeout 300ms
+		}
+		dynupdate {
+			file $ZONE
+			allow update.example.org. * A TXT
+		}
+	}`, "$ZONE", file, "$SECRET", updateSecret)
+	key := "key hmac-sha256:" + updateKey + " " + updateSecret
+	service := "update add " + updateServiceName + " 3600 SRV 0 0 " + kms.number() + " kms9.example.org."
+	address := "update add kms9.example.org. 3600 A 127.0.0.1"
+	for _, step := range []struct {
+		want     string
+		commands []string
+	}{
+		{"REFUSED", []string{service}},      // nobody says where kms9 is
+		{"REFUSED", []string{address}},      // by dynupdate, which wants a key
+		{"NOERROR", []string{key, address}}, // by dynupdate
+		{"REFUSED", []string{key, service, "update add www.example.org. 3600 TXT one"}}, // neither can do all of it
+		{"NOERROR", []string{service}},                                                     // by kms
+		{"NOERROR", []string{key, "update add www.example.org. 3600 TXT one"}},             // by dynupdate
+		{"NOERROR", []string{key, "update delete kms9.example.org. A 127.0.0.9", address}}, // by dynupdate, though it is announced
+	} {
+		if got := s.update(t, false, step.commands...); got != step.want {
+			t.Fatalf("Got %s for %q, want %s", got, step.commands, step.want)
+		}
+	}
+	await(t, 10*time.Second, "the announced host is answered", func() bool { return len(s.services(t, updateServiceName)) > 0 })
+	equal(t, "hosts", s.services(t, updateServiceName), []string{"kms9.example.org:" + kms.number() + " 0 0"})
+	equal(t, "the address", records(s.dig(t, "kms9.example.org", "A").answer()), []string{"kms9.example.org.\tIN\tA\t127.0.0.1"})
+	equal(t, "the text", records(s.dig(t, "www.example.org", "TXT").answer()), []string{"www.example.org.\tIN\tTXT\t\"one\""})
 }
 
 // TestNoUpdate: without update nothing is listened for: CoreDNS itself says so.

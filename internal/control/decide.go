@@ -39,8 +39,9 @@ func (s *Server) undrain(in Request, by string) (Decision, error) {
 	known, k := s.known(), s.kept()
 	stored, err := engine.LoadDrains(k.store)
 	if err != nil {
-		stored = nil // what is in a pool can be put back all the same
+		stored = make(map[string]pool.Drainage) // what is in a pool can be put back all the same
 	}
+	maps.Copy(stored, engine.Drained(s.Engine)) // without a store, the pools alone know of hosts that are away
 	for endpoint, d := range stored {
 		if _, ok := known[endpoint]; !ok {
 			known[endpoint] = &d

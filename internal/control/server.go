@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
+	"maps"
 	"net"
 	"net/http"
 	"os/user"
@@ -137,6 +138,7 @@ func (s *Server) hosts(w http.ResponseWriter, _ *http.Request) {
 	if err = errors.Join(k.broken, err); err != nil {
 		out.Note = err.Error()
 	}
+	maps.Copy(drains, engine.Drained(s.Engine)) // without a store, the pools alone know of them
 	for endpoint, d := range drains {
 		if !present[endpoint] {
 			out.Absent = append(out.Absent, Drained{endpoint, Drainage(d)})

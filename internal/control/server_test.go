@@ -199,6 +199,27 @@ func TestWithoutAStore(t *testing.T) {
 	}
 }
 
+// TestAbsentWithoutAStore: the drain of a host that went away is in force, so it can be seen and taken back.
+func TestAbsentWithoutAStore(t *testing.T) {
+	r := serve(t, false)
+	p := r.pool("example.org.", "kms1.example.org")
+	p.Enlist(config.Host{Name: "kms9.example.org.", Port: 1688}, nil, true)
+	if _, err := r.Drain(t.Context(), Request{Host: "kms9.example.org", Why: "disks"}); err != nil {
+		t.Fatal(err)
+	}
+	p.Dismiss("kms9.example.org:1688")
+	if h, err := r.Hosts(t.Context()); err != nil || len(h.Absent) != 1 || h.Absent[0].Why != "disks" {
+		t.Errorf("Absent: %+v, %v", h.Absent, err)
+	}
+	if _, err := r.Undrain(t.Context(), Request{Host: "kms9.example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	p.Enlist(config.Host{Name: "kms9.example.org.", Port: 1688}, nil, true)
+	if got := p.Hosts()[1].State; got != pool.Unchecked {
+		t.Errorf("Back again it is %s", got)
+	}
+}
+
 func TestHosts(t *testing.T) {
 	r := serve(t, true)
 	p := r.pool("example.org.", "kms1.example.org", "192.0.2.10:1700")

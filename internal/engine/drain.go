@@ -23,6 +23,7 @@ var ErrNoStore = errors.New("no store is configured")
 func Drain(e *Engine, st *store.Store, endpoint string, d pool.Drainage) ([]Pool, error) {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
+	delete(e.back, endpoint)
 	present := e.endpoints()
 	err := keep(st, func(tx *store.Tx) error {
 		if err := putDrain(tx, endpoint, d); err != nil {
@@ -37,6 +38,7 @@ func Drain(e *Engine, st *store.Store, endpoint string, d pool.Drainage) ([]Pool
 func Undrain(e *Engine, st *store.Store, endpoint string) ([]Pool, error) {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
+	e.putBack(endpoint)
 	err := keep(st, func(tx *store.Tx) error { return tx.Delete(store.Drains, endpoint) })
 	return e.tell(endpoint, func(p Pool) error { return p.Undrain(endpoint) }), err
 }
@@ -62,29 +64,28 @@ func LoadDrains(st *store.Store) (map[string]pool.Drainage, error) {
 	return all, errors.Join(append(errs, err)...)
 }
 
-// AlignDrains makes the drains in st those that running pools have, as after a reload that named another store, or one that
-// works again. Hosts that no pool has are left as they are.
+// AlignDrains brings together the drains in st and those of running pools, as after a reload that named another store, or one
+// that works again. What is in force is stored. What is stored is put into force, since nobody could know of it before, but
+// for hosts that somebody put back later: those drains go.
 func AlignDrains(e *Engine, st *store.Store) error {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
-	drained, present := make(map[string]pool.Drainage), make(map[string]bool)
-	for _, p := range Each[Pool](e) {
-		for _, h := range p.Hosts() {
-			present[h.Endpoint()] = true
+	stored, _ := LoadDrains(st) // LoadMemories says what cannot be read
+	drained := Drained(e)
+	for endpoint, d := range stored {
+		if _, ok := drained[endpoint]; !ok && !e.isBack(endpoint, d) {
+			e.tell(endpoint, func(p Pool) error { return p.Drain(endpoint, d) })
+			drained[endpoint] = d
 		}
-		for endpoint, m := range p.Remember() {
-			switch {
-			case m.Drainage != nil:
-				drained[endpoint] = *m.Drainage
-			case m.Drained():
-				drained[endpoint] = pool.Drainage{At: m.Since}
-			}
-		}
-	}
-	if len(drained) == 0 && len(present) == 0 {
-		return nil
 	}
 	return st.Update(func(tx *store.Tx) error {
+		for endpoint := range stored {
+			if _, ok := drained[endpoint]; !ok {
+				if err := tx.Delete(store.Drains, endpoint); err != nil {
+					return err
+				}
+			}
+		}
 		for endpoint, d := range drained {
 			if tx.Get(store.Drains, endpoint) == nil {
 				if err := putDrain(tx, endpoint, d); err != nil {
@@ -92,13 +93,44 @@ func AlignDrains(e *Engine, st *store.Store) error {
 				}
 			}
 		}
-		return tx.Each(store.Drains, func(endpoint string, _ []byte) error {
-			if _, ok := drained[endpoint]; ok || !present[endpoint] {
-				return nil
-			}
-			return tx.Delete(store.Drains, endpoint)
-		})
+		return nil
 	})
+}
+
+// Drained is the drains that are in force, by endpoint, also those of hosts that are in no pool.
+func Drained(e *Engine) map[string]pool.Drainage {
+	all := make(map[string]pool.Drainage)
+	for _, p := range Each[Pool](e) {
+		for endpoint, m := range p.Remember() {
+			switch {
+			case m.Drainage != nil:
+				all[endpoint] = *m.Drainage
+			case m.Drained():
+				all[endpoint] = pool.Drainage{At: m.Since}
+			}
+		}
+	}
+	return all
+}
+
+// putBack notes that somebody puts endpoint back now. The oldest notes go if there are too many.
+func (e *Engine) putBack(endpoint string) {
+	if _, ok := e.back[endpoint]; !ok && len(e.back) >= maxAbsent {
+		oldest := ""
+		for other, at := range e.back {
+			if oldest == "" || at.Before(e.back[oldest]) {
+				oldest = other
+			}
+		}
+		delete(e.back, oldest)
+	}
+	e.back[endpoint] = time.Now()
+}
+
+// isBack is whether somebody put endpoint back since d, whose time is to the second.
+func (e *Engine) isBack(endpoint string, d pool.Drainage) bool {
+	at, ok := e.back[endpoint]
+	return ok && !d.At.After(at.Round(time.Second))
 }
 
 func keep(st *store.Store, f func(*store.Tx) error) error {
@@ -168,7 +200,7 @@ func (e *Engine) tell(endpoint string, f func(Pool) error) []Pool {
 	var told []Pool
 	for _, p := range each[Pool](e) {
 		has := slices.ContainsFunc(p.Hosts(), func(h pool.Status) bool { return h.Endpoint() == endpoint })
-		// One that has not got it may remember it, and an error only says that it does not.
+		// One that has not got it remembers the drain, or forgets it, and an error only says that it has not got it.
 		if err := f(p); err == nil && has {
 			told = append(told, p)
 		}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Generation numbers the configurations that CoreDNS loaded, in order. All kms blocks of one Corefile share one.
@@ -18,7 +19,8 @@ type Generation uint64
 
 // Engine is the table of what runs. Its methods may be called by any number of goroutines at once.
 type Engine struct {
-	deciding sync.Mutex // held while a drain is stored and then told; taken before mu
+	deciding sync.Mutex           // held while a drain is stored and then told; taken before mu
+	back     map[string]time.Time // guarded by deciding: when somebody last put a host back, by endpoint, since stores may not know
 
 	mu     sync.Mutex
 	latest Generation
@@ -43,7 +45,7 @@ type Lease struct {
 
 // New returns an empty engine.
 func New() *Engine {
-	return &Engine{leases: map[*Lease]struct{}{}, things: map[string]*thing{}}
+	return &Engine{leases: map[*Lease]struct{}{}, things: map[string]*thing{}, back: map[string]time.Time{}}
 }
 
 // NextGeneration begins a new configuration.

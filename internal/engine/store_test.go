@@ -255,11 +255,12 @@ func TestStaleMemories(t *testing.T) {
 	want(t, "A pool of a reload", hosts(next), "kms1 unchecked, kms2 drained by alice: , kms3 unchecked")
 }
 
-// TestAlignDrains: a store that comes with a reload gets what is in force, whatever it had.
+// TestAlignDrains: a store that comes with a reload gets what is in force, and what it has is in force from then on, but for
+// hosts that were put back while nobody could tell it.
 func TestAlignDrains(t *testing.T) {
 	p := begin(t, filepath.Join(t.TempDir(), "kms.db"))
-	for _, endpoint := range []string{kms1, "absent.example.org:1688"} {
-		if _, err := Drain(p.Engine, p.store, endpoint, drainage("alice", "")); err != nil {
+	for _, endpoint := range []string{kms1, kms2, "absent.example.org:1688"} {
+		if _, err := Drain(p.Engine, p.store, endpoint, drainage("alice", "disks")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -270,16 +271,42 @@ func TestAlignDrains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(held.Drain(kms2, drainage("bob", "why")), held.Drain(kms3, pool.Drainage{}), AlignDrains(p.Engine, p.store)); err != nil {
+	// The pool has been running for a while without the store.
+	if _, err := Undrain(p.Engine, nil, kms2); !errors.Is(err, ErrNoStore) {
 		t.Fatal(err)
 	}
+	if err := errors.Join(held.Drain(kms3, drainage("bob", "why")), AlignDrains(p.Engine, p.store)); err != nil {
+		t.Fatal(err)
+	}
+	held.Enlist(config.Host{Name: "absent.example.org.", Port: 1688}, nil, false)
+	want(t, "The pool", hosts(held), "kms1 drained by alice: disks, kms2 unchecked, kms3 drained by bob: why, absent drained by alice: disks")
 	all, err := LoadDrains(p.store)
-	if got := fmt.Sprint(slices.Sorted(maps.Keys(all))); err != nil || got != fmt.Sprint([]string{"absent.example.org:1688", kms2, kms3}) {
+	if got := fmt.Sprint(slices.Sorted(maps.Keys(all))); err != nil || got != fmt.Sprint([]string{"absent.example.org:1688", kms1, kms3}) {
 		t.Errorf("Stored %s, %v", got, err)
 	}
-	if d := all[kms2]; d != drainage("bob", "why") {
-		t.Errorf("kms2 is stored as %+v", d)
+	if d := all[kms3]; d != drainage("bob", "why") {
+		t.Errorf("kms3 is stored as %+v", d)
 	}
+}
+
+// TestDrainOfAHostThatAnotherPoolGetsLater: a drain means the host, wherever it turns up, without a restart.
+func TestDrainOfAHostThatAnotherPoolGetsLater(t *testing.T) {
+	p := begin(t, filepath.Join(t.TempDir(), "kms.db"))
+	a, b := p.pool("kms1.example.org."), p.pool("kms2.example.org.")
+	announced := config.Host{Name: "kms3.example.org.", Port: 1688}
+	a.Enlist(announced, nil, true)
+	told, err := Drain(p.Engine, p.store, kms3, drainage("alice", "disks"))
+	if err != nil || len(told) != 1 {
+		t.Fatalf("Told %d pools, want the one that has it: %v", len(told), err)
+	}
+	b.Enlist(announced, nil, true)
+	want(t, "The other pool", hosts(b), "kms2 unchecked, kms3 drained by alice: disks")
+	b.Dismiss(kms3)
+	if _, err := Undrain(p.Engine, p.store, kms3); err != nil {
+		t.Fatal(err)
+	}
+	b.Enlist(announced, nil, true)
+	want(t, "Put back", hosts(a)+"; "+hosts(b), "kms1 unchecked, kms3 unchecked; kms2 unchecked, kms3 unchecked")
 }
 
 // TestUnreadableRows: a drain is a drain though nobody can say whose; health is forgotten; nothing else suffers.

@@ -14,6 +14,8 @@ type Drainage struct {
 
 // Drain takes the host called endpoint out of every answer until it is put back, whatever its health; when Drain returns,
 // no later snapshot has it. A d without a time is of now. Draining a drained host replaces what was said of it.
+//
+// An error says that the host is not here. It is drained all the same if it announces itself later: a person meant the host.
 func (p *Pool) Drain(endpoint string, d Drainage) error {
 	if d.At.IsZero() {
 		d.At = time.Now()
@@ -22,7 +24,7 @@ func (p *Pool) Drain(endpoint string, d Drainage) error {
 }
 
 // Undrain puts a drained host back. It was probed all the while, and counts for what it is. The drain of an announced host
-// that is not here at the moment is forgotten.
+// that is not here at the moment is forgotten; if there is none, that is an error.
 func (p *Pool) Undrain(endpoint string) error { return p.tell(endpoint, Undrain, nil) }
 
 func (p *Pool) tell(endpoint string, e Event, d *Drainage) error {
@@ -30,9 +32,16 @@ func (p *Pool) tell(endpoint string, e Event, d *Drainage) error {
 	defer p.mu.Unlock()
 	h := p.find(endpoint)
 	if h == nil {
-		if m, ok := p.remembered[endpoint]; ok && e == Undrain && m.Drained() {
+		m, ok := p.remembered[endpoint]
+		switch {
+		case e == Undrain && ok && m.Drained():
 			delete(p.remembered, endpoint)
 			return nil
+		case e == Drain:
+			if !ok {
+				p.makePlace()
+			}
+			p.remembered[endpoint] = Memory{Health: Health{drained: true}, Drainage: d, Since: d.At}
 		}
 		return fmt.Errorf("no host %q in this pool", endpoint)
 	}

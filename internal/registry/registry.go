@@ -40,15 +40,18 @@ type Registry struct {
 	OnTrouble func(error)
 
 	key      string
-	store    *store.Store // nil: memory alone
 	settings atomic.Pointer[config.Update]
 	snapshot atomic.Pointer[Snapshot]
 
 	gate   sync.RWMutex // held for reading while a Change gets in line
 	closed bool         // guarded by gate: nothing more gets in line
 	queue  chan *change
+	moves  chan move
+	ended  chan struct{} // closed when Run returns
 
 	// What follows is Run's alone.
+	store   *store.Store // nil: memory alone
+	owed    *journal     // what store has where that may differ from book; nil if it never does
 	book    *book
 	healthy map[string]time.Time // when each claim was last up, as the store has it
 	settled time.Time            // nothing runs out before
@@ -67,7 +70,8 @@ func New(u config.Update, key string, st *store.Store) (*Registry, error) {
 	if len(key) > maxKey {
 		return nil, fmt.Errorf("a registry called by %d octets: at most %d", len(key), maxKey)
 	}
-	r := &Registry{key: key, store: st, queue: make(chan *change, maxWaiting), book: newBook()}
+	r := &Registry{key: key, store: st, queue: make(chan *change, maxWaiting), moves: make(chan move),
+		ended: make(chan struct{}), book: newBook()}
 	if st != nil {
 		if err := r.book.load(st, key); err != nil {
 			return nil, err
@@ -138,6 +142,7 @@ func (r *Registry) enqueue(c *change) error {
 // Run serves changes and lets claims run out until ctx is done, and returns when everything accepted by then is answered. A
 // registry is run once.
 func (r *Registry) Run(ctx context.Context) {
+	defer close(r.ended)
 	defer r.end()
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
@@ -147,6 +152,8 @@ func (r *Registry) Run(ctx context.Context) {
 			return
 		case <-minute.C:
 			r.age(time.Now())
+		case m := <-r.moves:
+			m.answer <- r.move(m.to)
 		case c := <-r.queue:
 			r.serve(c)
 		}
@@ -236,7 +243,12 @@ func (b *book) try(edit func(*Draft) error, before *journal, max int) (err error
 // commit makes what differs from before durable, and then visible, and says whether anything did. If that fails it goes back
 // to before.
 func (r *Registry) commit(before *journal) (changed bool, err error) {
-	d := r.book.since(before)
+	noted := before
+	if r.owed != nil {
+		r.owed.follow(before)
+		noted = r.owed
+	}
+	d := r.book.since(noted)
 	if d.empty() {
 		return false, nil
 	}
@@ -246,6 +258,7 @@ func (r *Registry) commit(before *journal) (changed bool, err error) {
 			return false, fmt.Errorf("%w: %w", ErrNotStored, err)
 		}
 	}
+	r.owed = nil
 	for endpoint, c := range d.claims {
 		if c == nil {
 			delete(r.healthy, endpoint)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -58,30 +60,46 @@ func (c *announcer) change() *dns.Msg {
 	return m
 }
 
-// exchange sends m, signed, and waits for the answer that it was done. One that got lost is an error: on loopback the
-// server's buffer would have to be full, and there are few announcers.
+// updateTries is how often an update is sent before it is given up: beside dnsperf the kernel drops some on their way in.
+const updateTries = 20
+
+// exchange sends m, signed, and waits for the answer that it was done. One that got lost is sent again; to do it twice is to
+// do it once.
 func (c *announcer) exchange(m *dns.Msg) error {
 	m.SetTsig(updateKey, dns.HmacSHA256, 300, time.Now().Unix())
 	signed, _, err := dns.TsigGenerate(m, updateSecret, "", false)
 	if err != nil {
 		return err
 	}
-	c.conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := c.conn.Write(signed); err != nil {
+	for range updateTries {
+		if _, err := c.conn.Write(signed); err != nil {
+			return err
+		}
+		reply, err := c.answer(m.Id)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		if err == nil && reply.Rcode != dns.RcodeSuccess {
+			err = fmt.Errorf("an update of %s was answered:\n%v", c.name, reply)
+		}
 		return err
 	}
-	n, err := c.conn.Read(c.buf)
-	if err != nil {
-		return fmt.Errorf("an update of %s: %w", c.name, err)
+	return fmt.Errorf("an update of %s was not answered", c.name)
+}
+
+// answer waits half a second for the answer to the message called id. One to an earlier message, sent twice, is dropped.
+func (c *announcer) answer(id uint16) (*dns.Msg, error) {
+	c.conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	for {
+		n, err := c.conn.Read(c.buf)
+		if err != nil {
+			return nil, err
+		}
+		reply := new(dns.Msg)
+		if err := reply.Unpack(c.buf[:n]); err != nil || reply.Id == id {
+			return reply, err
+		}
 	}
-	reply := new(dns.Msg)
-	if err := reply.Unpack(c.buf[:n]); err != nil {
-		return err
-	}
-	if reply.Id != m.Id || reply.Rcode != dns.RcodeSuccess {
-		return fmt.Errorf("an update of %s was answered:\n%v", c.name, reply)
-	}
-	return nil
 }
 
 // announce has n of the hosts change their weights for that long, each as soon as it was answered. It returns how many

@@ -31,6 +31,9 @@ func (l *life) announced(s *dnsface.Site, p engine.Pool) error {
 		r.OnExpired = func(c registry.Claim) {
 			log.Infof("%s: %s is no longer announced: last announced %s, %s", zone, c.Endpoint(), c.Updated.UTC().Format(time.RFC3339), lastHealthy(c))
 		}
+		r.OnDisplaced = func(c registry.Claim) {
+			log.Warningf("%s: %s made place for another: all %d places are taken, and it never passed its checks", zone, c.Endpoint(), r.Settings().Max)
+		}
 		r.OnTrouble = func(err error) { log.Errorf("%s: %v", zone, err) }
 		return r, r.Run, nil
 	})

@@ -57,7 +57,7 @@ func (o Observer) Resolved(endpoint string, err error) {
 func (o Observer) Settled(from, c pool.Condition, after time.Duration) {
 	after = after.Round(time.Second)
 	switch {
-	case c == pool.AllDown && from == c:
+	case c == pool.AllDown && from == c && after > 0:
 		log.Errorf("pool %s: still no KMS host is left, for %s now", o.Pool, after)
 	case c == pool.AllDown:
 		log.Errorf("pool %s: no KMS host is left: each failed its checks, is drained or has not proved itself", o.Pool)

@@ -22,6 +22,7 @@ func newBook() *book {
 type journal struct {
 	claims    map[string]*Claim
 	addresses map[string][]Address
+	displaced []Claim // by others, for want of room
 }
 
 func newJournal() *journal {
@@ -62,6 +63,7 @@ func (j *journal) undo(b *book) {
 
 // follow makes j, which reaches back further, cover what later notes too.
 func (j *journal) follow(later *journal) {
+	j.displaced = append(j.displaced, later.displaced...)
 	for endpoint, c := range later.claims {
 		if _, noted := j.claims[endpoint]; !noted {
 			j.claims[endpoint] = c

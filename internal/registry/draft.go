@@ -34,8 +34,8 @@ func (d *Draft) Find(target string, port uint16) (Claim, bool) {
 }
 
 // Put adds c, or replaces the claim of its target and port. A zero Updated is now. When it was last healthy is kept from that claim unless c says
-// something else, even if this very edit removed it. It fails with ErrFull if there are as many as may be, and with what is
-// wrong if c cannot be a host.
+// something else, even if this very edit removed it. It fails with ErrFull if there are as many as may be and none of them
+// can be displaced, and with what is wrong if c cannot be a host.
 func (d *Draft) Put(c Claim) error {
 	if c.Updated.IsZero() {
 		c.Updated = time.Now()
@@ -45,7 +45,7 @@ func (d *Draft) Put(c Claim) error {
 		return err
 	}
 	endpoint := c.Endpoint()
-	if _, ok := d.book.claims[endpoint]; !ok && len(d.book.claims) >= d.max {
+	if _, ok := d.book.claims[endpoint]; !ok && len(d.book.claims) >= d.max && !d.displace() {
 		return fmt.Errorf("%d announced hosts: %w: \"max\" of the update block says how many there may be", len(d.book.claims), ErrFull)
 	}
 	d.before.claim(d.book, endpoint)
@@ -57,6 +57,31 @@ func (d *Draft) Put(c Claim) error {
 	}
 	d.book.claims[endpoint] = c
 	return nil
+}
+
+// proofTime is how long a claim has to prove itself before it may be displaced: a few times what the first probes and the
+// next look at who is up take.
+const proofTime = 3 * time.Minute
+
+// displace takes the claim out that never proved itself and was not renewed for the longest time, and says whether there was
+// one: who announces hosts that are none must not keep others out for a whole lease. Where there are more claims than may be,
+// since a reload lowered Max, nobody comes in.
+func (d *Draft) displace() bool {
+	if len(d.book.claims) > d.max {
+		return false
+	}
+	var stalest *Claim
+	for _, c := range d.book.sorted() {
+		if c.Healthy.IsZero() && time.Since(c.Updated) >= proofTime && (stalest == nil || c.Updated.Before(stalest.Updated)) {
+			stalest = &c
+		}
+	}
+	if stalest == nil {
+		return false
+	}
+	d.before.displaced = append(d.before.displaced, *stalest)
+	d.Remove(stalest.Target, stalest.Port)
+	return true
 }
 
 // Remove takes the claim of target and port away, if there is one.

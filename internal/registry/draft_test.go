@@ -32,6 +32,44 @@ func TestMax(t *testing.T) {
 	}
 }
 
+// TestDisplaced: when all places are taken, the claim that was not renewed for longest makes place among those that never
+// proved themselves; nobody else does, and none that had no time to.
+func TestDisplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := start(t, settings(3))
+		var displaced []string
+		g.OnDisplaced = func(c Claim) { displaced = append(displaced, c.Endpoint()) }
+		proved := announced(1)
+		proved.Healthy = time.Now()
+		g.put(proved, announced(2))
+		time.Sleep(time.Second)
+		g.put(announced(3))
+		full := func(n int) bool {
+			return errors.Is(g.Change(t.Context(), func(d *Draft) error { return d.Put(announced(n)) }), ErrFull)
+		}
+		if !full(4) {
+			t.Error("A claim that had no time to prove itself was displaced")
+		}
+		time.Sleep(proofTime)
+		g.put(announced(4))
+		if got := g.Snapshot().targets(); got != "kms1 kms3 kms4" {
+			t.Errorf("Got %s", got)
+		}
+		g.put(announced(3)) // renewed: it has time again
+		if !full(5) {
+			t.Error("A proved claim, or one just renewed, was displaced")
+		}
+		if got := fmt.Sprint(displaced); got != "[kms2.example.org:1688]" {
+			t.Errorf("Heard of %s", got)
+		}
+		g.Configure(settings(2))
+		time.Sleep(proofTime)
+		if !full(5) {
+			t.Error("Somebody came in though there are more than may be")
+		}
+	})
+}
+
 func TestFind(t *testing.T) {
 	g := start(t, settings(4))
 	other := announced(1)

@@ -34,10 +34,12 @@ var (
 // Registry is the announced hosts of those who share one. New makes it, Run keeps it. All methods but Run may be called by
 // any number of goroutines at once.
 type Registry struct {
-	// OnExpired, if set, hears of each claim that is taken out because its time is over. OnTrouble hears why what passes with
-	// time could not be stored; it is tried again a minute later. Both are called on Run's goroutine, and must be set before.
-	OnExpired func(Claim)
-	OnTrouble func(error)
+	// OnExpired, if set, hears of each claim that is taken out because its time is over, and OnDisplaced of each that made
+	// place for another because it never proved itself. OnTrouble hears why what passes with
+	// time could not be stored; it is tried again a minute later. All are called on Run's goroutine, and must be set before.
+	OnExpired   func(Claim)
+	OnDisplaced func(Claim)
+	OnTrouble   func(error)
 
 	key      string
 	settings atomic.Pointer[config.Update]
@@ -259,6 +261,11 @@ func (r *Registry) commit(before *journal) (changed bool, err error) {
 		}
 	}
 	r.owed = nil
+	if r.OnDisplaced != nil {
+		for _, c := range before.displaced {
+			r.OnDisplaced(c)
+		}
+	}
 	for endpoint, c := range d.claims {
 		if c == nil {
 			delete(r.healthy, endpoint)

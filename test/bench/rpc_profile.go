@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// profileCalls loads the responder as much as it bears for that long, and writes the profile of its processor time into file.
-// What the compiler is given (build/default.pgo) is made so.
+// profileCalls loads the responder as much as it bears for that long, and writes the profile of its processor time into file,
+// for go tool pprof.
 func profileCalls(ctx context.Context, arena func() (*rpcArena, error), lasting time.Duration, file string) error {
 	a, err := arena()
 	if err != nil {

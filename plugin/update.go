@@ -21,12 +21,12 @@ const maxUpdateRecords = 64
 type updates struct {
 	names   *hostNames
 	resolve func(ctx context.Context, name string) ([]netip.Addr, error) // the machine's resolver
-	lookups chan struct{}                                                // a place for each look-up under way
+	lookups lookupPlaces
 	lines   lineLimiter
 }
 
 func newUpdates(sites []*Site) *updates {
-	return &updates{names: newHostNames(sites), resolve: probe.NewResolver().Resolve, lookups: make(chan struct{}, maxLookups)}
+	return &updates{names: newHostNames(sites), resolve: probe.NewResolver().Resolve}
 }
 
 // update is one UPDATE (RFC 2136).
@@ -106,7 +106,7 @@ func (h *Handler) zoneOwner(zone string) *owner {
 }
 
 // concerns is whether u is for us, and whether it is for others too. dynupdate says that there is a better place than us for
-// the addresses of hosts.
+// the addresses of hosts, and for messages that change nothing.
 func (u *update) concerns(dynupdate bool) (ours, mixed bool) {
 	if u.site == nil {
 		return false, false
@@ -114,12 +114,12 @@ func (u *update) concerns(dynupdate bool) (ours, mixed bool) {
 	if u.zone == u.service {
 		return true, false
 	}
-	others := false
+	others, claims := false, u.claims()
 	for _, rr := range u.changes {
 		name := dns.CanonicalName(rr.Header().Name)
 		switch {
 		case !dns.IsSubDomain(u.zone, name): // NOTZONE, whoever has to say so
-		case dns.IsSubDomain(u.service, name), u.isHost(name, rr.Header().Rrtype, dynupdate):
+		case dns.IsSubDomain(u.service, name), u.isHost(name, rr.Header().Rrtype, claims, dynupdate):
 			ours = true
 		default:
 			others = true
@@ -133,29 +133,34 @@ func (u *update) concerns(dynupdate bool) (ours, mixed bool) {
 			ours = ours || dns.IsSubDomain(u.service, dns.CanonicalName(rr.Header().Name))
 		}
 	}
-	return ours, false
+	// With nothing in the zone to change it is a question, as some updaters put it before they change something.
+	return ours || !others && !dynupdate && !u.stranger(), false
 }
 
 // isHost is whether a change of name and type is the announcement of a host's addresses that concerns us. All the machines of
 // a network may try to tell theirs: without a claim to be a KMS host, it is those who may announce one that count.
-func (u *update) isHost(name string, rrtype uint16, dynupdate bool) bool {
+func (u *update) isHost(name string, rrtype uint16, claims map[string]bool, dynupdate bool) bool {
 	if rrtype != dns.TypeA && rrtype != dns.TypeAAAA && rrtype != dns.TypeANY || config.ValidateHostName(name) != nil {
 		return false
 	}
-	if u.announced(name) != nil || u.claims(name) {
+	if claims[name] || u.announced(name) != nil {
 		return true
 	}
-	return !dynupdate && (u.barred == nil || u.claimed(name))
+	return !dynupdate && (!u.stranger() || u.claimed(name))
 }
 
-// claims is whether u announces the host called name.
-func (u *update) claims(name string) bool {
+// stranger is whether the sender may announce nothing, now and later.
+func (u *update) stranger() bool { return u.barred != nil && u.barred.result != updateFailed }
+
+// claims is the hosts that u announces.
+func (u *update) claims() map[string]bool {
+	claims := make(map[string]bool)
 	for _, rr := range u.changes {
-		if srv, ok := rr.(*dns.SRV); ok && srv.Hdr.Class == dns.ClassINET && dns.CanonicalName(srv.Target) == name {
-			return true
+		if srv, ok := rr.(*dns.SRV); ok && srv.Hdr.Class == dns.ClassINET {
+			claims[dns.CanonicalName(srv.Target)] = true
 		}
 	}
-	return false
+	return claims
 }
 
 // claimed is whether the host called name is announced.

@@ -51,6 +51,28 @@ func (c *contents) has(name string, rrtype uint16) bool {
 	return false
 }
 
+// othersClaim is an announcement of the host called target (lower-case) by somebody else than owner, or nil.
+func (c *contents) othersClaim(target, owner string) *entry {
+	for i := range c.entries {
+		e := &c.entries[i]
+		srv, ok := e.rr.(*dns.SRV)
+		if ok && e.fixed == "" && e.owner != owner && dns.CanonicalName(srv.Target) == target {
+			return e
+		}
+	}
+	return nil
+}
+
+// claims is how many hosts owner has announced once the UPDATE is carried out.
+func (c *contents) claims(owner string) (n int) {
+	for _, e := range c.entries {
+		if _, ok := e.rr.(*dns.SRV); ok && e.fixed == "" && (e.owner == owner || e.asked) {
+			n++
+		}
+	}
+	return n
+}
+
 // inUse is whether name (lower-case) has records (RFC 2136 2.4.4).
 func (c *contents) inUse(name string) bool {
 	if c.known[name] {

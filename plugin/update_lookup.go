@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/coredns/coredns/plugin"
@@ -19,6 +21,9 @@ const (
 	lookupTime = 2 * time.Second // one look-up of the machine's resolver
 	updateTime = 5 * time.Second // one UPDATE, all look-ups and the commit included: its sender asks again after a few seconds
 	maxLookups = 16              // of the machine's resolver, at once
+
+	// One sender whose name servers are slow shall not keep the others from being looked up.
+	maxLookupsBy = 4
 )
 
 // lookups is what the world outside says of the names in one UPDATE. It is asked before the UPDATE is judged: judging is done
@@ -26,6 +31,7 @@ const (
 type lookups struct {
 	entries  []entry                 // of the plugin behind
 	known    map[string]bool         // names that the plugin behind has
+	unclear  map[string]bool         // names of which it could not say whether it has them
 	resolved map[string][]netip.Addr // of hosts; those that have announced addresses are not looked up
 	failed   map[string]error        // why a host did not resolve
 }
@@ -35,16 +41,20 @@ const ofBehind = "a record behind this plugin"
 
 // lookUp asks for what is needed to judge u, whose answer goes to w.
 func (h *Handler) lookUp(ctx context.Context, w dns.ResponseWriter, u *update) (*lookups, *refusal) {
-	found := &lookups{known: map[string]bool{}, resolved: map[string][]netip.Addr{}, failed: map[string]error{}}
+	found := &lookups{known: map[string]bool{}, unclear: map[string]bool{}, resolved: map[string][]netip.Addr{}, failed: map[string]error{}}
 	below := &behind{ctx: ctx, next: h.Next, w: w, asked: map[dns.Question]bool{}, found: found}
 	for _, rr := range slices.Concat(u.prerequisites, u.changes) {
 		if name := dns.CanonicalName(rr.Header().Name); dns.IsSubDomain(u.zone, name) && !dns.IsSubDomain(u.service, name) {
 			below.learn(name, rr.Header().Rrtype)
+			// Or else an outage would give away what the zone has. What was announced was free then.
+			if found.unclear[name] && !found.known[name] && u.announced(name) == nil {
+				return nil, failure("%s: the plugin behind cannot say now whether it has that name", name)
+			}
 		}
 	}
 	for _, name := range u.newNames() {
 		if !found.known[name] && u.announced(name) == nil {
-			if r := h.resolve(ctx, name, found); r != nil {
+			if r := h.resolve(ctx, u.who.from, name, found); r != nil {
 				return nil, r
 			}
 		}
@@ -56,7 +66,7 @@ func (h *Handler) lookUp(ctx context.Context, w dns.ResponseWriter, u *update) (
 		if found.resolved[target] = below.addresses(target); len(found.resolved[target]) > 0 || u.who.key != nil {
 			continue // a key needs no proof, and pools look names up for themselves
 		}
-		if r := h.resolve(ctx, target, found); r != nil {
+		if r := h.resolve(ctx, u.who.from, target, found); r != nil {
 			return nil, r
 		}
 	}
@@ -66,14 +76,43 @@ func (h *Handler) lookUp(ctx context.Context, w dns.ResponseWriter, u *update) (
 	return found, nil
 }
 
-// resolve asks the machine's resolver for the addresses of name. It fails if too many ask already.
-func (h *Handler) resolve(ctx context.Context, name string, into *lookups) *refusal {
-	select {
-	case h.updates.lookups <- struct{}{}:
-		defer func() { <-h.updates.lookups }()
-	default:
-		return failure("%d look-ups for other UPDATEs are under way: try again later", maxLookups)
+// lookupPlaces counts the look-ups of the machine's resolver that are under way. Its zero value is ready.
+type lookupPlaces struct {
+	mu  sync.Mutex
+	all int
+	by  map[netip.Addr]int // of senders that have any
+}
+
+// take is whether there is a place for another look-up for from; leave must follow.
+func (p *lookupPlaces) take(from netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all >= maxLookups || p.by[from] >= maxLookupsBy {
+		return false
 	}
+	if p.by == nil {
+		p.by = make(map[netip.Addr]int)
+	}
+	p.all++
+	p.by[from]++
+	return true
+}
+
+func (p *lookupPlaces) leave(from netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all--
+	if p.by[from]--; p.by[from] == 0 {
+		delete(p.by, from)
+	}
+}
+
+// resolve asks the machine's resolver for the addresses of name, for from. It fails if too many ask already.
+func (h *Handler) resolve(ctx context.Context, from netip.Addr, name string, into *lookups) *refusal {
+	if !h.updates.lookups.take(from) {
+		return failure("too many look-ups for other UPDATEs are under way: try again later")
+	}
+	defer h.updates.lookups.leave(from)
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
 	into.resolved[name], into.failed[name] = h.updates.resolve(ctx, name)
@@ -106,13 +145,17 @@ func (b *behind) take(name string, rrtype uint16) {
 		return
 	}
 	b.asked[q] = true
-	records, known := b.ask(name, rrtype)
-	if known {
+	records, rcode := b.ask(name, rrtype)
+	switch rcode {
+	case dns.RcodeSuccess:
 		b.found.known[name] = true
+	case dns.RcodeServerFailure:
+		b.found.unclear[name] = true
 	}
 	for _, rr := range records {
 		rr = inClass(rr, dns.ClassINET)
 		if h := rr.Header(); h.Name == name && (h.Rrtype == rrtype || h.Rrtype == dns.TypeCNAME) {
+			b.found.known[name] = true
 			b.found.put(rr)
 		}
 	}
@@ -138,19 +181,29 @@ func (b *behind) addresses(name string) []netip.Addr {
 	return found
 }
 
-// ask puts a question to the next plugin. known is whether that has the name; one that fails, or has no such zone, does not.
-func (b *behind) ask(name string, rrtype uint16) (answer []dns.RR, known bool) {
+// ask puts a question to the next plugin. rcode is NOERROR if that has the name, SERVFAIL if it cannot say so, and something
+// else if it has no such name, or no such zone.
+func (b *behind) ask(name string, rrtype uint16) (answer []dns.RR, rcode int) {
 	if b.ctx.Err() != nil {
-		return nil, false
+		return nil, dns.RcodeServerFailure
 	}
 	m := new(dns.Msg)
 	m.SetQuestion(name, rrtype)
 	into := nonwriter.New(b.w)
-	_, err := plugin.NextOrFailure(Name, b.next, b.ctx, into, m)
-	if err != nil || into.Msg == nil || into.Msg.Rcode != dns.RcodeSuccess {
-		return nil, false
+	rcode, err := plugin.NextOrFailure(Name, b.next, b.ctx, into, m)
+	switch {
+	case err != nil && strings.HasSuffix(err.Error(), "no next plugin found"): // of plugin.NextOrFailure, which has no better sign
+		return nil, dns.RcodeRefused
+	case err != nil:
+		return nil, dns.RcodeServerFailure
+	case into.Msg == nil && rcode == dns.RcodeSuccess: // it kept silent
+		return nil, dns.RcodeServerFailure
+	case into.Msg == nil:
+		return nil, rcode
+	case into.Msg.Rcode != dns.RcodeSuccess && into.Msg.Rcode != dns.RcodeNameError:
+		return nil, into.Msg.Rcode
 	}
-	return into.Msg.Answer, true
+	return into.Msg.Answer, into.Msg.Rcode // also of an alias whose target is denied
 }
 
 // newNames is the names of which u announces addresses on nobody's word but its sender's.

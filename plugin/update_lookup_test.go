@@ -113,16 +113,26 @@ func TestLookupsAreBounded(t *testing.T) {
 		}
 		asking <- struct{}{}
 		<-answer
-		return []netip.Addr{netip.MustParseAddr("192.0.2.9")}, nil
+		var all []netip.Addr
+		for n := range maxLookups + 2 {
+			all = append(all, netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}))
+		}
+		return all, nil
 	}
 	var senders sync.WaitGroup
-	for range maxLookups {
+	for n := range maxLookups {
 		senders.Go(func() {
-			if m := w.send(t, sent{changes: service("kms9.example.org.")}); m.Rcode != dns.RcodeSuccess {
+			from := fmt.Sprintf("192.0.2.%d", n/maxLookupsBy) // each as many as it may
+			if m := w.send(t, sent{from: from, changes: service("kms9.example.org.")}); m.Rcode != dns.RcodeSuccess {
 				t.Errorf("Got %s, want NOERROR", dns.RcodeToString[m.Rcode])
 			}
 		})
 		<-asking
+		if n == maxLookupsBy-1 {
+			if m := w.send(t, sent{from: "192.0.2.0", changes: service("kms9.example.org.")}); m.Rcode != dns.RcodeServerFailure {
+				t.Errorf("Got %s for one who asks for too many, want SERVFAIL", dns.RcodeToString[m.Rcode])
+			}
+		}
 	}
 	if m := w.send(t, sent{changes: service("kms9.example.org.")}); m.Rcode != dns.RcodeServerFailure {
 		t.Errorf("Got %s, want SERVFAIL", dns.RcodeToString[m.Rcode])
@@ -139,8 +149,8 @@ func TestLookupsAreBounded(t *testing.T) {
 func TestLookupsOfNewNames(t *testing.T) {
 	u := settings()
 	w := newUpdateWorld(t, &u, "kms1.example.org=up")
-	for range maxLookups {
-		w.updates.lookups <- struct{}{}
+	for n := range maxLookups {
+		w.updates.lookups.take(netip.AddrFrom4([4]byte{192, 0, 2, 100 + byte(n)}))
 	}
 	if m := w.send(t, sent{changes: "kms9.example.org. 60 IN A 192.0.2.9"}); m.Rcode != dns.RcodeServerFailure || len(w.state()) != 0 {
 		t.Errorf("Got %s and %q, want SERVFAIL", dns.RcodeToString[m.Rcode], w.state())

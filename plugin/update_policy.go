@@ -26,13 +26,16 @@ type hostNames struct {
 	reserved   map[string]string       // names whose addresses nobody announces, and what they are
 	advertised map[string]bool         // names of this server's own responders
 	given      map[string][]netip.Addr // addresses that hosts of the Corefile have there
+	sites      map[string]*Site        // by zone
 }
 
 func newHostNames(sites []*Site) *hostNames {
-	n := &hostNames{reserved: map[string]string{}, advertised: map[string]bool{}, given: map[string][]netip.Addr{}}
+	n := &hostNames{reserved: map[string]string{}, advertised: map[string]bool{}, given: map[string][]netip.Addr{},
+		sites: map[string]*Site{}}
 	for _, s := range sites {
 		for _, z := range s.Zones {
 			n.reserved[z] = "a zone of the Corefile"
+			n.sites[z] = s
 		}
 		for _, ns := range s.NS {
 			n.reserved[ns] = "a name server of the Corefile"
@@ -129,12 +132,32 @@ func (p *policy) atHost(c *contents, name string, rr dns.RR) string {
 		return ""
 	case ip.IsUnspecified() || ip.IsMulticast() || ip.Is4In6():
 		return "that is not the address of one machine"
+	case p.names.sites[p.names.zoneOf(name)] != p.names.sites[c.zone]:
+		return "that is in zone " + p.names.zoneOf(name) + ", where another kms block says who may announce what"
+	case p.who.key == nil && slices.Contains(searched, firstLabel(name)):
+		return "programs look for a machine of that name and trust it: that takes a key"
 	case p.names.reserved[name] != "":
 		return "that is " + p.names.reserved[name] + ", whose addresses nobody announces"
 	case c.known[name]:
 		return "the name has records behind this plugin, which no UPDATE changes here"
 	}
 	return ""
+}
+
+// searched is names that Windows and browsers look for in every domain, and configure themselves by; Microsoft's DNS server
+// has them in its global query block list.
+var searched = []string{"wpad", "isatap"}
+
+func firstLabel(name string) string { return name[:strings.IndexByte(name, '.')] }
+
+// zoneOf is the zone of the Corefile that name is in: the longest.
+func (n *hostNames) zoneOf(name string) string {
+	for start, end := 0, false; !end; start, end = dns.NextLabel(name, start) {
+		if n.sites[name[start:]] != nil {
+			return name[start:]
+		}
+	}
+	return "."
 }
 
 // addressOf is the address in an A or AAAA record.
@@ -165,7 +188,7 @@ func (p *policy) judge(before, after *contents, d difference) *refusal {
 		case e.rr.Header().Rrtype == dns.TypeSRV:
 			r = p.mayAnnounce(after, dns.CanonicalName(e.rr.(*dns.SRV).Target))
 		case isAddress:
-			r = p.mayHave(after, e.rr.Header().Name, ip)
+			r = p.mayHave(before, after, e.rr.Header().Name, ip)
 		default:
 			r = refuse("%s: nobody announces that", describe(e.rr))
 		}
@@ -173,8 +196,15 @@ func (p *policy) judge(before, after *contents, d difference) *refusal {
 			return r
 		}
 	}
+	isHost := func(e entry) bool { return e.rr.Header().Rrtype == dns.TypeSRV }
+	if n := after.claims(p.who.owner); p.who.key == nil && n > maxOwn && slices.ContainsFunc(d.added, isHost) {
+		return beyond("%d hosts announced by %s: at most %d by one machine for itself", n, p.who.from, maxOwn)
+	}
 	return nil
 }
+
+// maxOwn is how many hosts (names and ports) one machine announces for itself, so that it leaves places for others.
+const maxOwn = 4
 
 // owns is whether e, one of c's, is the requester's own: it announced it, or its key is good for it, or it is that host.
 func (p *policy) owns(c *contents, e entry) bool {
@@ -236,7 +266,7 @@ func (p *policy) mayAnnounce(after *contents, target string) *refusal {
 }
 
 // mayHave says why the requester may not announce ip for name.
-func (p *policy) mayHave(after *contents, name string, ip netip.Addr) *refusal {
+func (p *policy) mayHave(before, after *contents, name string, ip netip.Addr) *refusal {
 	if p.who.key != nil {
 		if !p.who.covers(name) {
 			return refuse("%s is not for %s", p.who.owner, name)
@@ -251,6 +281,10 @@ func (p *policy) mayHave(after *contents, name string, ip netip.Addr) *refusal {
 		if ok && e.rr.Header().Name == name && other != ip && e.owner != p.who.owner {
 			return refuse("%s has %s already, announced by %s", name, other, e.owner)
 		}
+	}
+	// Or else a host that somebody announced before it had an address, or while nobody can say which, could be led elsewhere.
+	if e := before.othersClaim(name, p.who.owner); e != nil && !p.isSelf(before, name) {
+		return refuse("%s is %s, announced by %s, and %s is not known to be that", name, label(e.rr), e.owner, p.who.from)
 	}
 	// What the rest of the world believes is not overruled.
 	if elsewhere := p.looked.resolved[name]; len(elsewhere) > 0 && !slices.Contains(elsewhere, ip) {

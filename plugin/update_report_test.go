@@ -50,7 +50,7 @@ func testUpdateLines(t *testing.T) {
 		{sent{changes: service("kms9.example.org.")}, "[INFO] " + line + ": add _vlmcs._tcp.example.org. SRV 0 0 1688 kms9.example.org.: NOERROR\n"},
 		{sent{changes: service("kms1.example.org.")}, "[INFO] " + line + ": add _vlmcs._tcp.example.org. SRV 0 0 1688 kms1.example.org.: NOERROR: " +
 			"all of it is so already\n"},
-		{sent{key: "any."}, "[WARNING] " + line + " with key any.: nothing: NOTAUTH: it is for nothing that a kms block has\n"},
+		{sent{key: "any.", changes: "new.example.org. 0 ANY TXT"}, "[WARNING] " + line + " with key any.: delete new.example.org. TXT: NOTAUTH: it is for nothing that a kms block has\n"},
 		{sent{changes: service("kms8.example.org.")}, "[WARNING] " + line + ": add _vlmcs._tcp.example.org. SRV 0 0 1688 kms8.example.org.: REFUSED: " +
 			"192.0.2.9 is not kms8.example.org.: has [192.0.2.8 2001:db8::8]\n"},
 		{sent{changes: service("slow.example.org.")}, "[ERROR] " + line + ": add _vlmcs._tcp.example.org. SRV 0 0 1688 slow.example.org.: SERVFAIL: " +

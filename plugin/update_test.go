@@ -67,7 +67,8 @@ func TestUpdateZoneSection(t *testing.T) {
 		"3.1.1 our zone":                {zone: soaOf("Example.org."), changes: nine},
 		"3.1.1 the zone of the service": {zone: soaOf("_VLMCS._tcp.example.org."), changes: nine},
 
-		"nothing in our zone": {zone: soaOf("example.org."), rcode: dns.RcodeNotAuth,
+		"nothing in our zone": {zone: soaOf("example.org."), dynupdate: passed},
+		"nothing of a stranger": {zone: soaOf("example.org."), from: "203.0.113.9", rcode: dns.RcodeNotAuth,
 			dynupdate: passed},
 		"nothing in the zone of the service": {zone: soaOf("_vlmcs._tcp.example.org.")},
 		"other names": {zone: soaOf("example.org."),
@@ -78,10 +79,14 @@ func TestUpdateZoneSection(t *testing.T) {
 			rcode: dns.RcodeNotAuth, dynupdate: passed},
 		"only a prerequisite of ours": {zone: soaOf("example.org."),
 			prerequisites: "_vlmcs._tcp.example.org. 0 ANY SRV"},
-		"only another prerequisite": {zone: soaOf("example.org."), prerequisites: "www.example.org. 0 ANY A",
-			rcode: dns.RcodeNotAuth, dynupdate: passed},
+		"only another prerequisite": {zone: soaOf("example.org."), prerequisites: "www.example.org. 0 NONE CNAME",
+			dynupdate: passed},
+		"only another prerequisite that does not hold": {zone: soaOf("example.org."), prerequisites: "www.example.org. 0 ANY CNAME",
+			rcode: dns.RcodeNXRrset, dynupdate: passed},
+		"only another prerequisite of a stranger": {zone: soaOf("example.org."), from: "203.0.113.9",
+			prerequisites: "www.example.org. 0 NONE CNAME", rcode: dns.RcodeNotAuth, dynupdate: passed},
 		"a name of another zone": {zone: soaOf("example.org."),
-			changes: "kms9.example.com. 60 IN A 192.0.2.9", rcode: dns.RcodeNotAuth, dynupdate: passed},
+			changes: "kms9.example.com. 60 IN A 192.0.2.9", rcode: dns.RcodeNotZone, dynupdate: passed},
 		"the address of a host": {zone: soaOf("example.org."), changes: address, dynupdate: passed},
 		"the address of a stranger": {zone: soaOf("example.org."), from: "203.0.113.9", changes: address,
 			rcode: dns.RcodeNotAuth, dynupdate: passed},
@@ -257,6 +262,9 @@ func TestNoRegistry(t *testing.T) {
 		if m := w.send(t, sent{from: from, changes: service("kms9.example.org.")}); m.Rcode != want || len(w.asked) != 0 {
 			t.Errorf("Got %s for %s, want %s", dns.RcodeToString[m.Rcode], from, dns.RcodeToString[want])
 		}
+	}
+	if m := w.send(t, sent{changes: "kms9.example.org. 60 IN A 192.0.2.9"}); m.Rcode != dns.RcodeServerFailure {
+		t.Errorf("Got %s for an address, want SERVFAIL: it would be taken otherwise", dns.RcodeToString[m.Rcode])
 	}
 }
 

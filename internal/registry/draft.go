@@ -111,7 +111,7 @@ func (d *Draft) PutAddress(a Address) error {
 	case !found && len(all) >= config.MaxAddresses:
 		return fmt.Errorf("%d addresses of %s: %w: a host has at most that many", len(all), a.Name, ErrFull)
 	case len(all) == 0 && len(d.book.addresses) >= maxNames*d.max:
-		if !d.makePlace() {
+		if !d.makePlace(a.Owner) && !d.makePlace("") {
 			return fmt.Errorf("addresses of %d names: %w: \"max\" of the update block says how many there may be", len(d.book.addresses), ErrFull)
 		}
 	}
@@ -127,11 +127,13 @@ func (d *Draft) PutAddress(a Address) error {
 }
 
 // makePlace forgets the addresses of the name that was not renewed for the longest time and is no claim's target, and says
-// whether there was one.
-func (d *Draft) makePlace() bool {
+// whether there was one. Only those that are all owner's count, unless that is empty: who announces many names shall drive
+// out its own.
+func (d *Draft) makePlace(owner string) bool {
 	stalest, renewed := "", time.Time{}
 	for name, all := range d.book.addresses {
-		if d.book.targeted(name) {
+		others := func(a Address) bool { return a.Owner != owner }
+		if d.book.targeted(name) || owner != "" && slices.ContainsFunc(all, others) {
 			continue
 		}
 		last := slices.MaxFunc(all, func(x, y Address) int { return x.Updated.Compare(y.Updated) }).Updated

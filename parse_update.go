@@ -3,6 +3,7 @@ package kms
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/coredns/coredns/core/dnsserver"
@@ -21,7 +22,8 @@ func (p *blockParser) update(args []string) error {
 	}
 	u := config.DefaultUpdate()
 	err := p.inner("update", "key", map[string]func([]string) error{
-		"allow": func(args []string) (err error) { u.Allow, err = prefixes("allow", args); return },
+		"allow": func(args []string) error { return updateAllow(&u, args) },
+		"port":  func(args []string) error { return updatePorts(&u, args) },
 		"key":   func(args []string) error { return updateKey(&u, args) },
 		"lease": one("lease DURATION", func(v string) (err error) { u.Lease, err = duration("lease", v); return }),
 		"max":   one("max N", func(v string) (err error) { u.Max, err = number("max", v); return }),
@@ -40,6 +42,37 @@ func (p *blockParser) update(args []string) error {
 		return p.c.Errf("update: %v", err)
 	}
 	p.site.Update = &u
+	return nil
+}
+
+// updateAllow reads CIDR... [target PATTERN...].
+func updateAllow(u *config.Update, args []string) (err error) {
+	networks, patterns := args, []string(nil)
+	if i := slices.Index(args, "target"); i >= 0 {
+		networks, patterns = args[:i], args[i+1:]
+		if len(patterns) == 0 {
+			return fmt.Errorf("allow: target without a value")
+		}
+	}
+	for _, p := range patterns {
+		u.Targets = append(u.Targets, absolute(p))
+	}
+	u.Allow, err = prefixes("allow", networks)
+	return err
+}
+
+// updatePorts reads N...
+func updatePorts(u *config.Update, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("port N..., as in \"port 1688\": the ports that may be announced")
+	}
+	for _, a := range args {
+		n, err := number16("port", a)
+		if err != nil || n == 0 {
+			return fmt.Errorf("port %q: a whole number from 1 to 65535", a)
+		}
+		u.Ports = append(u.Ports, n)
+	}
 	return nil
 }
 

@@ -19,7 +19,8 @@ func TestParseUpdate(t *testing.T) {
 	c := caddy.NewTestController("dns", `kms example.org {
 		host kms1.example.org
 		update {
-			allow 10.0.0.0/8 192.0.2.7
+			allow 10.0.0.0/8 192.0.2.7 target *.Example.org
+			port 1688 1689
 			key Update.Example.org. from 10.1.0.0/16 2001:db8::/32 target *.Example.org kms9.example.net
 			key other target *.corp
 			key third from 192.0.2.1
@@ -53,7 +54,8 @@ func TestParseUpdate(t *testing.T) {
 	}
 	network := netip.MustParsePrefix
 	if u, want := *sites[0].Update, (config.Update{
-		Allow: []netip.Prefix{network("10.0.0.0/8"), network("192.0.2.7/32")},
+		Allow:   []netip.Prefix{network("10.0.0.0/8"), network("192.0.2.7/32")},
+		Targets: []string{"*.example.org."}, Ports: []uint16{1688, 1689},
 		Keys: []config.UpdateKey{
 			{Name: "update.example.org.", From: []netip.Prefix{network("10.1.0.0/16"), network("2001:db8::/32")},
 				Targets: []string{"*.example.org.", "kms9.example.net."}},

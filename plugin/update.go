@@ -191,7 +191,7 @@ func (h *Handler) carryOut(ctx context.Context, w dns.ResponseWriter, u *update,
 	if r != nil {
 		return false, r
 	}
-	p := &policy{who: u.who, service: u.service, names: h.updates.names, looked: looked}
+	p := &policy{who: u.who, service: u.service, names: h.updates.names, looked: looked, ports: u.site.Update.Ports}
 	err := u.site.Registry.Change(ctx, func(d *registry.Draft) error {
 		before := u.contents(d, looked)
 		after, diff, r := u.decide(p, before)

@@ -19,6 +19,7 @@ type policy struct {
 	service string // the name of the SRV records
 	names   *hostNames
 	looked  *lookups
+	ports   []uint16 // that may be announced; none: any
 }
 
 // hostNames is what the Corefile says of host names. It is never changed.
@@ -108,8 +109,12 @@ func (p *policy) atService(c *contents, rr dns.RR) string {
 			return "target " + err.Error()
 		case p.names.advertised[target]:
 			return "that is the responder of this server, which would call itself"
+		case c.holds(rr):
+			return ""
+		case len(p.ports) > 0 && !slices.Contains(p.ports, rr.Port):
+			return fmt.Sprintf("port %d is none of those that \"port\" of the update block has", rr.Port)
 		}
-		return ""
+		return p.covered(target)
 	case *dns.SOA, *dns.NS:
 		if p.service == c.zone {
 			return "" // what RFC 2136 3.4.2 ignores is ignored; what would change something is refused then
@@ -140,6 +145,14 @@ func (p *policy) atHost(c *contents, name string, rr dns.RR) string {
 		return "that is " + p.names.reserved[name] + ", whose addresses nobody announces"
 	case c.known[name]:
 		return "the name has records behind this plugin, which no UPDATE changes here"
+	}
+	return p.covered(name)
+}
+
+// covered is what is wrong with a host of that name, announced without a key; empty if nothing is. Of keys judge says it.
+func (p *policy) covered(name string) string {
+	if p.who.key == nil && !p.who.may(name) {
+		return "the name is none of those that \"allow\" has"
 	}
 	return ""
 }

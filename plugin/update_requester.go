@@ -18,6 +18,8 @@ type requester struct {
 
 	// key is that of the Corefile whose signature the UPDATE has; nil for one who speaks for itself alone.
 	key *config.UpdateKey
+
+	targets []string // patterns of the hosts that it may announce; none: any
 }
 
 // identify says who sent an UPDATE from an address, signed by the key of that name, or by none if it is empty; and if u lets
@@ -29,11 +31,12 @@ func identify(u *config.Update, from netip.Addr, key string) (who requester, why
 	}
 	for i := range u.Keys {
 		if k := &u.Keys[i]; k.Name == key && (len(k.From) == 0 || within(k.From, from)) {
-			who.key, who.owner = k, "key "+k.Name
+			who.key, who.owner, who.targets = k, "key "+k.Name, k.Targets
 			return who, ""
 		}
 	}
 	if within(u.Allow, from) {
+		who.targets = u.Targets
 		return who, ""
 	}
 	if key != "" {
@@ -47,11 +50,11 @@ func within(networks []netip.Prefix, a netip.Addr) bool {
 }
 
 // covers is whether the requester has a key that is good for the host name (lower-case).
-func (r *requester) covers(name string) bool {
-	if r.key == nil {
-		return false
-	}
-	return len(r.key.Targets) == 0 || slices.ContainsFunc(r.key.Targets, func(pattern string) bool {
+func (r *requester) covers(name string) bool { return r.key != nil && r.may(name) }
+
+// may is whether the host name (lower-case) is among those that the requester may announce at all.
+func (r *requester) may(name string) bool {
+	return len(r.targets) == 0 || slices.ContainsFunc(r.targets, func(pattern string) bool {
 		below, wild := strings.CutPrefix(pattern, "*.")
 		if wild {
 			return name != below && dns.IsSubDomain(below, name)

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,6 +17,8 @@ const (
 // Update is who may announce KMS hosts by RFC 2136, and what becomes of them.
 type Update struct {
 	Allow   []netip.Prefix // unsigned updates from these, each of a host for itself only
+	Targets []string       // patterns of the hosts that may do so, as UpdateKey.Targets; none: any
+	Ports   []uint16       // that may be announced, by anybody; none: any but 0
 	Keys    []UpdateKey
 	Lease   time.Duration // how long a host stays that was announced and never passed a probe; MinLease to MaxLease
 	Max     int           // announced hosts at once; 1 to MaxHosts
@@ -39,6 +42,14 @@ func (u Update) Validate() error {
 	if len(u.Allow) == 0 && len(u.Keys) == 0 && !u.Observe {
 		return fmt.Errorf("nobody could announce a host: say who may with \"allow 192.0.2.0/24\" or \"key NAME\", " +
 			"or only watch who tries with \"observe\"")
+	}
+	if err := validatePatterns("allow", u.Targets); err != nil {
+		return err
+	}
+	for i, port := range u.Ports {
+		if port == 0 || slices.Contains(u.Ports[:i], port) {
+			return fmt.Errorf("port %d: ports from 1 to 65535, each once", port)
+		}
 	}
 	for i, k := range u.Keys {
 		if err := k.Validate(); err != nil {
@@ -64,14 +75,17 @@ func (k UpdateKey) Validate() error {
 	if len(k.Name) < 2 || len(k.Name) > 4*254 || !strings.HasSuffix(k.Name, ".") || k.Name != strings.ToLower(k.Name) {
 		return fmt.Errorf("key %q: the name of a TSIG key, as in kms-update.example.org", k.Name)
 	}
-	for i, t := range k.Targets {
+	return validatePatterns("key "+k.Name, k.Targets)
+}
+
+// validatePatterns says what is wrong with the targets of of.
+func validatePatterns(of string, targets []string) error {
+	for i, t := range targets {
 		if err := validatePattern(t); err != nil {
-			return fmt.Errorf("key %s: %w", k.Name, err)
+			return fmt.Errorf("%s: %w", of, err)
 		}
-		for _, earlier := range k.Targets[:i] {
-			if t == earlier {
-				return fmt.Errorf("key %s: target %s twice", k.Name, t)
-			}
+		if slices.Contains(targets[:i], t) {
+			return fmt.Errorf("%s: target %s twice", of, t)
 		}
 	}
 	return nil

@@ -3,6 +3,8 @@ package plugin
 import (
 	"context"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/coredns/coredns/plugin"
@@ -15,16 +17,18 @@ import (
 )
 
 // announcer answers for the addresses that hosts of one site announced. They count for names that are targets of announced
-// KMS hosts alone: who may announce a host shall not give any name that it likes to its machine.
+// KMS hosts alone, and without a key only of those that proved themselves: who may announce a host shall not give any name
+// that it likes to its machine.
 type announcer struct {
 	site  *Site
 	zones map[string]*owner // what the site's zones have in common: counters and the SOA record of denials; immutable
 	table atomic.Pointer[announcedTable]
 }
 
-// announcedTable is the announced names of one snapshot, made by the first query after a change.
+// announcedTable is the announced names of one moment, made by the first query after a change.
 type announcedTable struct {
 	snapshot *registry.Snapshot
+	offered  *pool.Snapshot
 	hosts    map[string]*announcedHost // by lower-case name
 }
 
@@ -44,12 +48,15 @@ func newAnnouncer(s *Site) *announcer {
 
 // ready returns the table of the present snapshot.
 func (a *announcer) ready() *announcedTable {
-	snapshot := a.site.Registry.Snapshot()
-	if t := a.table.Load(); t != nil && t.snapshot == snapshot {
+	snapshot, offered := a.site.Registry.Snapshot(), a.site.Pool.Snapshot()
+	if t := a.table.Load(); t != nil && t.snapshot == snapshot && t.offered == offered {
 		return t
 	}
-	t := &announcedTable{snapshot: snapshot, hosts: map[string]*announcedHost{}}
+	t := &announcedTable{snapshot: snapshot, offered: offered, hosts: map[string]*announcedHost{}}
 	for _, c := range snapshot.Claims {
+		if !strings.HasPrefix(c.Owner, ownerKey) && c.Healthy.IsZero() && !isOffered(offered, c.Target) {
+			continue
+		}
 		addresses := snapshot.Addresses[c.Target]
 		zone := plugin.Zones(a.site.Zones).Matches(c.Target)
 		if len(addresses) == 0 || zone == "" || config.ValidateHostName(c.Target) != nil {
@@ -59,6 +66,11 @@ func (a *announcer) ready() *announcedTable {
 	}
 	a.table.Store(t) // two queries may both do this; both are right
 	return t
+}
+
+// isOffered is whether clients are sent to a host of that name now.
+func isOffered(s *pool.Snapshot, name string) bool {
+	return slices.ContainsFunc(s.Records, func(r pool.Record) bool { return r.Name == name })
 }
 
 // announced returns the announced host called name, in whatever case; nil if there is none. It is not inlined for the reason

@@ -2,9 +2,12 @@ package plugin
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
 
 	"github.com/miekg/dns"
 )
@@ -23,6 +26,24 @@ func announcedWorld(t testing.TB) *updateWorld {
 		}
 	}
 	return w
+}
+
+// TestAddressesOfAClaim: what a host announced without a key is not answered before it proved itself.
+func TestAddressesOfAClaim(t *testing.T) {
+	u := settings()
+	w := newUpdateWorld(t, &u, "kms1.example.org=up")
+	changes := "kms7.example.org. 60 IN A 192.0.2.77; " + service("kms7.example.org.")
+	if m := w.send(t, sent{from: "192.0.2.77", changes: changes}); m.Rcode != dns.RcodeSuccess {
+		t.Fatalf("Got %s", dns.RcodeToString[m.Rcode])
+	}
+	question := newQuestion("kms7.example.org.", dns.TypeA)
+	if m := ask(t, w.Handler, question, false); m.Rcode != dns.RcodeNameError {
+		t.Errorf("Before: got %s", m)
+	}
+	w.site.Pool.Enlist(config.Host{Name: "kms7.example.org.", Port: 1688, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.77")}}, nil, true)
+	if m := ask(t, w.Handler, question, false); len(m.Answer) != 1 {
+		t.Errorf("Once it is offered: got %s", m)
+	}
 }
 
 // TestAnnouncedAddresses: the addresses that announced hosts announced are answered, and no others.

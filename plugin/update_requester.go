@@ -22,6 +22,9 @@ type requester struct {
 	targets []string // patterns of the hosts that it may announce; none: any
 }
 
+// ownerKey is how an owner begins that has a key.
+const ownerKey = "key "
+
 // identify says who sent an UPDATE from an address, signed by the key of that name, or by none if it is empty; and if u lets
 // that one announce nothing, why. A key that may not sign from there is as good as none.
 func identify(u *config.Update, from netip.Addr, key string) (who requester, why string) {
@@ -31,7 +34,7 @@ func identify(u *config.Update, from netip.Addr, key string) (who requester, why
 	}
 	for i := range u.Keys {
 		if k := &u.Keys[i]; k.Name == key && (len(k.From) == 0 || within(k.From, from)) {
-			who.key, who.owner, who.targets = k, "key "+k.Name, k.Targets
+			who.key, who.owner, who.targets = k, ownerKey+k.Name, k.Targets
 			return who, ""
 		}
 	}

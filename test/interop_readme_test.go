@@ -19,12 +19,14 @@ func TestReadme(t *testing.T) {
 	if len(found) < 2 {
 		t.Fatalf("Only %d Corefiles in README.md", len(found))
 	}
-	keys := regexp.MustCompile(`(?m)^[a-z][a-z. ]* \{$`)
+	keys := regexp.MustCompile(`(?m)^[a-z_][a-z_. ]* \{$`)
 	for _, snippet := range found {
 		text := keys.ReplaceAllStringFunc(snippet[1], func(line string) string {
 			names := strings.Fields(strings.TrimSuffix(line, "{"))
 			return strings.Join(names, ":$PORT ") + ":$PORT {\n\tbind 127.0.0.1"
 		})
+		dir := t.TempDir()
+		text = strings.NewReplacer("/var/lib/coredns-kms", dir, "/run/coredns-kms", dir).Replace(text)
 		t.Run(strings.TrimSpace(strings.SplitN(snippet[1], "{", 2)[0]), func(t *testing.T) {
 			r := startServer(t, text).dig(t, "_vlmcs._tcp.example.org", "SRV")
 			if r.status != "NOERROR" || len(r.answer()) == 0 {

@@ -42,6 +42,11 @@ const (
 	// send the request for which it has just connected.
 	drainGrace = 2 * time.Second
 
+	// lastOctets is how long clients are still accepted after the end: the system
+	// says of a connection only when its first octets are there (see
+	// ListenGateway), and those are on their way.
+	lastOctets = 10 * time.Millisecond
+
 	// backlogTime bounds how long connections are still taken that the system
 	// had accepted for us before the end.
 	backlogTime = 100 * time.Millisecond
@@ -78,9 +83,9 @@ func (g *Gateway) Configure(c GatewayConfig) { g.settings.Store(prepare(c)) }
 // Connections is the number of clients' connections that are open.
 func (g *Gateway) Connections() int { return g.admission.open() }
 
-// Serve answers the clients that ln accepts until ctx is done. Then it accepts
-// no more, and finishes: calls under way are answered, clients that have just
-// connected may still send their request, connections without a call are
+// Serve answers the clients that ln accepts until ctx is done. A moment later it
+// accepts no more, and finishes: calls under way are answered, clients that have
+// just connected may still send their request, connections without a call are
 // closed. That takes no longer than a call and an answer may, and next to
 // nothing if all is quiet.
 //
@@ -95,7 +100,13 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 	work.Go(func() { g.keepHouse(working) })
 	work.Go(func() { g.sendCopies(copying) })
 
-	err := g.attend(ctx, working, ln)
+	accepting, stopAccepting := context.WithCancel(working)
+	work.Go(func() {
+		defer stopAccepting()
+		lag(ctx, accepting, lastOctets)
+	})
+
+	err := g.attend(accepting, working, ln)
 	ln.Close()
 	stop()
 	stopCopies()
@@ -105,6 +116,21 @@ func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
 		return nil
 	}
 	return fmt.Errorf("accepting on %v: %w", ln.Addr(), err)
+}
+
+// lag waits until d after first is done, or until second is.
+func lag(first, second context.Context, d time.Duration) {
+	select {
+	case <-first.Done():
+	case <-second.Done():
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-second.Done():
+	}
 }
 
 // enter takes a connection from an address in, or reports why not.

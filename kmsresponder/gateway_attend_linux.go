@@ -71,7 +71,11 @@ func (l *loop) attend(v *visitor) {
 			return
 		}
 	}
-	l.later = append(l.later, v.at)
+	// However many events come until then: each place there is a turn.
+	if !v.waits {
+		v.waits = true
+		l.later = append(l.later, v.at)
+	}
 }
 
 // attendMost is how many PDUs of one client are taken before it is the turn of
@@ -84,6 +88,7 @@ func (l *loop) goOn() {
 	l.later = nil
 	for _, k := range later {
 		if v := l.visitors.get(k); v != nil {
+			v.waits = false
 			l.event(v, 0)
 		}
 	}

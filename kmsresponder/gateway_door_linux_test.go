@@ -159,6 +159,26 @@ func TestLoopTurns(t *testing.T) {
 	}
 }
 
+// TestLoopOneTurn: what keeps coming meanwhile gets nobody more turns.
+func TestLoopOneTurn(t *testing.T) {
+	l := newSlowLoop(t, GatewayConfig{Pool: poolOf(hostAt("192.0.2.1:1688", 0))})
+	b := bind(2, dcerpc.NDR32)
+	for i := range 10 * attendMost {
+		b = append(b, request(uint32(3+i), whole, 7, 0)...)
+	}
+	v, _ := l.enter(b)
+	for i := range 3 {
+		l.event(v, syscall.EPOLLIN)
+		if n := len(l.later); n != 1 {
+			t.Fatalf("%d turns are to come after %d events", n, i+1)
+		}
+	}
+	l.goOn()
+	if n := len(l.later); n != 1 {
+		t.Errorf("%d turns are to come after one", n)
+	}
+}
+
 // TestLoopSocket: what a connection inherits or is given.
 func TestLoopSocket(t *testing.T) {
 	l := newSlowLoop(t, GatewayConfig{Pool: poolOf(hostAt("192.0.2.1:1688", 0))})

@@ -108,6 +108,41 @@ func drainGateway(t *testing.T, startGateway gatewayStart) {
 	ending.Wait()
 }
 
+// TestGatewayLag: whoever had connected when the end came, and whose first octets
+// were on their way, is still accepted. How long those take is not ours to say,
+// so this is about the time that they have.
+func TestGatewayLag(t *testing.T) {
+	everyWay(t, func(t *testing.T, startGateway gatewayStart) {
+		h := startHost(t, &host{})
+		addr, _, stop := startGateway(t, GatewayConfig{Pool: poolOf(hostAt(h.addr, 0))})
+		mustCall(t, addr, messageV4(1))
+		began := time.Now()
+		if stop(); time.Since(began) < lastOctets {
+			t.Errorf("ended after %v", time.Since(began))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		first, end := context.WithCancel(t.Context())
+		second, fail := context.WithCancel(t.Context())
+		defer fail()
+		began := time.Now()
+		go func() {
+			time.Sleep(time.Hour)
+			end()
+		}()
+		if lag(first, second, time.Minute); time.Since(began) != time.Hour+time.Minute {
+			t.Errorf("it took %v", time.Since(began))
+		}
+		fail()
+		if lag(t.Context(), second, time.Minute); time.Since(began) != time.Hour+time.Minute {
+			t.Error("it waited although all was over")
+		}
+		if lag(first, second, time.Minute); time.Since(began) != time.Hour+time.Minute {
+			t.Error("it waited although all was over")
+		}
+	})
+}
+
 // TestGuestConnDrain: what a connection may do once it is to end.
 func TestGuestConnDrain(t *testing.T) {
 	const idle = time.Minute

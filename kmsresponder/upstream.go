@@ -177,6 +177,8 @@ func (s *upstreams) expire(before time.Time, wanted func(endpoint string) bool) 
 	for name, u := range *all {
 		if empty := u.expire(before); !empty || wanted(name) {
 			kept[name] = u
+		} else {
+			u.close() // a call that is still under way there puts its connection back
 		}
 	}
 	if len(kept) < len(*all) {

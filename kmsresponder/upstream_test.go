@@ -68,6 +68,33 @@ func TestUpstreamParks(t *testing.T) {
 	}
 }
 
+// TestUpstreamsForget: a connection that is in use while its host is forgotten is
+// closed when it is put back, since nobody would ever find it there.
+func TestUpstreamsForget(t *testing.T) {
+	h := startHost(t, &host{})
+	all := new(upstreams)
+	defer all.close()
+	used := all.get(h.addr)
+	c, err := dialUpstream(netip.MustParseAddrPort(h.addr), time.Now().Add(20*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all.expire(noon, func(string) bool { return true })
+	if all.find(h.addr) != used {
+		t.Error("a host that is wanted was forgotten")
+	}
+	all.expire(noon, func(string) bool { return false })
+	if all.find(h.addr) != nil {
+		t.Error("a host that nobody wants is remembered")
+	}
+	if used.park(c, noon); !c.closed.Load() {
+		t.Error("a connection stays open that nobody finds")
+	}
+	if again := all.get(h.addr); again == used {
+		t.Error("a host that came back cannot keep connections")
+	}
+}
+
 // TestUpstreamAddresses: each address of a host is tried, and the one that
 // worked comes first the next time.
 func TestUpstreamAddresses(t *testing.T) {

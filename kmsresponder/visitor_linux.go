@@ -37,6 +37,7 @@ type visitor struct {
 	events uint32 // that are told; 0 until it is watched
 	lost   bool   // they are not, and cannot be
 
+	waits  bool // it is among those to be gone on with later
 	open   bool // something was received, and nothing sent since
 	used   bool // a call of it was answered, or is being
 	broken bool // nothing can be sent any more

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 
@@ -40,8 +41,17 @@ func main() {
 	// The third field of -version and the revision of coredns_build_info.
 	coremain.GitCommit = cmp.Or(coremain.GitCommit, revision(info))
 	announceCommands()
+	ballast := make([]byte, ballastOctets)
 	coremain.Run()
+	runtime.KeepAlive(ballast)
 }
+
+// ballastOctets is memory that is never touched, and so never had from the system,
+// but that the garbage collector counts as in use. What lives on our heap is a few
+// megabytes, so small that it would be collected ten times a second at full load,
+// for a twentieth of the processor time; with this it lets as much garbage gather
+// before it begins. Unlike a higher GOGC it makes no difference to large heaps.
+const ballastOctets = 32 << 20
 
 // placeKMS sets the order of directives for this process.
 func placeKMS() error {

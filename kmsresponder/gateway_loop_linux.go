@@ -127,7 +127,7 @@ func (l *loop) run(ctx context.Context) error {
 					}
 				}
 			default:
-				_, err = l.accept()
+				err = l.acceptSome()
 			}
 		}
 		l.goOn()
@@ -145,6 +145,18 @@ func (l *loop) run(ctx context.Context) error {
 	l.workers.dismiss()
 	l.workers.all.Wait()
 	return failed
+}
+
+// acceptMost is how many connections are accepted before it is the turn of others.
+const acceptMost = 8
+
+// acceptSome takes connections that wait.
+func (l *loop) acceptSome() (err error) {
+	took := true
+	for n := 0; took && err == nil && n < acceptMost; n++ {
+		took, err = l.accept()
+	}
+	return err
 }
 
 // accept takes one connection, if there is one, and reports whether. The error

@@ -160,7 +160,8 @@ func TestNsupdateRefused(t *testing.T) {
 	}
 }
 
-// TestNsupdateAddresses: a host in a network without any other place for it announces its address too.
+// TestNsupdateAddresses: a host in a network without any other place for it announces its address too, which is answered once
+// the host has proved itself.
 func TestNsupdateAddresses(t *testing.T) {
 	kms := startHost(t)
 	s := updateServer(t, "", "")
@@ -169,8 +170,8 @@ func TestNsupdateAddresses(t *testing.T) {
 		t.Fatalf("Got %s, want NOERROR", got)
 	}
 	address := func(name string) []string { return records(s.dig(t, name, "A").answer()) }
-	equal(t, "the address", address("kms7.example.org"), []string{"kms7.example.org.\tIN\tA\t127.0.0.1"})
 	await(t, 10*time.Second, "the announced host is answered", func() bool { return len(s.services(t, updateServiceName)) > 0 })
+	equal(t, "the address", address("kms7.example.org"), []string{"kms7.example.org.\tIN\tA\t127.0.0.1"})
 	if got := s.update(t, false, "update delete kms7.example.org. A",
 		"update delete "+updateServiceName+" SRV 0 0 "+kms.number()+" kms7.example.org."); got != "NOERROR" {
 		t.Fatalf("Got %s, want NOERROR", got)

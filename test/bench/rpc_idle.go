@@ -68,6 +68,7 @@ func (w way) idle(ctx context.Context, v *visit) (octets float64, err error) {
 		if conns[i], err = dialer.DialContext(ctx, "tcp", w.addresses[i%len(w.addresses)]); err != nil {
 			return err
 		}
+		conns[i].SetDeadline(time.Now().Add(visitTime))
 		return v.talk(conns[i], buf)
 	})
 	if err != nil {

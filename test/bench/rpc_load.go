@@ -92,12 +92,17 @@ func pace(ctx context.Context, due chan<- time.Time, n int, every time.Duration)
 // each has callers make visits, for each of which begin is called: it returns from when the visit counts, once it may begin,
 // or that there is none. The first visit that fails ends all.
 func (c *calls) each(ctx context.Context, callers int, begin func() (time.Time, bool)) ([]time.Duration, error) {
+	// A thread that waits keeps its place in Go's scheduler: there must be enough.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(callers + 4))
 	var wg sync.WaitGroup
 	all := make([][]time.Duration, callers)
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	for i := range callers {
 		wg.Go(func() {
+			// A thread for each caller, which waits in the kernel.
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
 			buf := make([]byte, largestPDU)
 			for ctx.Err() == nil {
 				from, more := begin()

@@ -133,7 +133,7 @@ var dialer = net.Dialer{KeepAlive: -1}
 
 // make visits address and compares what comes back with what was recorded. buf is for reading, of largestPDU octets.
 func (v *visit) make(address string, buf []byte) error {
-	conn, err := dialer.Dial("tcp", address)
+	conn, err := dialSocket(address, visitTime)
 	if err != nil {
 		return err
 	}
@@ -142,8 +142,7 @@ func (v *visit) make(address string, buf []byte) error {
 }
 
 // talk is a visit without connecting and hanging up.
-func (v *visit) talk(conn net.Conn, buf []byte) error {
-	conn.SetDeadline(time.Now().Add(visitTime))
+func (v *visit) talk(conn io.ReadWriter, buf []byte) error {
 	if _, err := conn.Write(v.bind); err != nil {
 		return err
 	}
@@ -159,7 +158,7 @@ func (v *visit) talk(conn net.Conn, buf []byte) error {
 
 // call is the request of a visit and its response. The response differs from the recorded one only in how many clients the
 // host counts, in the host's name for itself, and therefore in its seal.
-func (v *visit) call(conn net.Conn, buf []byte) error {
+func (v *visit) call(conn io.ReadWriter, buf []byte) error {
 	if _, err := conn.Write(v.request); err != nil {
 		return err
 	}

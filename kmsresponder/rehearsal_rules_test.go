@@ -103,7 +103,7 @@ func TestCounting(t *testing.T) {
 				q := machine(n, client)
 				q.AppID = app
 				if got := countOf(t, r, q); got != n {
-					t.Errorf("%s %d: count %d", kmswire.ApplicationName(app), n, got)
+					t.Errorf("%s %d: count %d", app, n, got)
 				}
 			}
 		}

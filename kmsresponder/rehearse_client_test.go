@@ -230,7 +230,7 @@ func TestThresholds(t *testing.T) {
 		{kmswire.Office, config.ClientVL, 5},
 		{kmswire.Office2010, config.Any, 5},
 	} {
-		inSite(t, fmt.Sprint(kmswire.ApplicationName(tc.app), tc.group), func(t *testing.T, s *site) {
+		inSite(t, fmt.Sprint(tc.app, tc.group), func(t *testing.T, s *site) {
 			r := new(Rehearsal)
 			s.host(t, "kms1", r)
 			for n := 1; n <= 30; n++ {

@@ -6,10 +6,7 @@ import "github.com/coredns-kms/coredns-kms/internal/dcerpc"
 // same octets and the same text as those of an RPC UUID.
 type GUID = dcerpc.UUID
 
-// ParseGUID reads the usual text, 36 characters in either case.
-func ParseGUID(text string) (GUID, error) { return dcerpc.ParseUUID(text) }
-
-// MustGUID is ParseGUID for constants: it panics on an error.
+// MustGUID reads the usual text, 36 characters in either case; it is for constants, and panics on an error.
 func MustGUID(text string) GUID { return dcerpc.MustUUID(text) }
 
 // The applications whose clients a KMS host counts, each on its own.
@@ -18,16 +15,3 @@ var (
 	Office2010 = MustGUID("59a52881-a989-479d-af46-f275c6370663")
 	Office     = MustGUID("0ff1ce15-a989-479d-af46-f275c6370663") // 2013 and later
 )
-
-// ApplicationName returns what people call an application, or its GUID.
-func ApplicationName(id GUID) string {
-	switch id {
-	case Windows:
-		return "Windows"
-	case Office2010:
-		return "Office 2010"
-	case Office:
-		return "Office 2013 and later"
-	}
-	return id.String()
-}

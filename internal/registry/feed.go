@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"time"
@@ -10,7 +9,7 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 )
 
-// feed is what one Feed has given to its pool.
+// feed is what one Attach has given to its pool.
 type feed struct {
 	pool  *pool.Pool
 	given map[string]meal // by endpoint
@@ -25,13 +24,6 @@ type meal struct {
 func (m meal) equal(o meal) bool {
 	return m.host.Port == o.host.Port && m.host.Priority == o.host.Priority && m.host.Weight == o.host.Weight &&
 		slices.Equal(m.host.Addresses, o.host.Addresses) && slices.Equal(m.hints, o.hints)
-}
-
-// Feed keeps the announced hosts of p equal to the claims until ctx is done, as Attach does.
-func (r *Registry) Feed(ctx context.Context, p *pool.Pool) {
-	detach := r.Attach(p)
-	<-ctx.Done()
-	detach()
 }
 
 // Attach makes the announced hosts of p equal to the claims, and keeps them so until detach is called: from now on p has each

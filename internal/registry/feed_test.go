@@ -81,7 +81,7 @@ func TestWhatAPoolIsTold(t *testing.T) {
 	})
 }
 
-// TestFeedEnds: the pool keeps what it has, and the next Feed brings it in step, whatever happened meanwhile.
+// TestFeedEnds: the pool keeps what it has, and the next feed brings it in step, whatever happened meanwhile.
 func TestFeedEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := start(t, settings(4))
@@ -90,7 +90,7 @@ func TestFeedEnds(t *testing.T) {
 		var wg sync.WaitGroup
 		feed := func() (stop func()) {
 			ctx, cancel := context.WithCancel(t.Context())
-			wg.Go(func() { g.Feed(ctx, p) })
+			wg.Go(func() { g.feed(ctx, p) })
 			synctest.Wait()
 			return func() { cancel(); wg.Wait() }
 		}
@@ -103,7 +103,7 @@ func TestFeedEnds(t *testing.T) {
 		first.Priority = 0 // now it is in nothing different from what is not there
 		g.put(first)
 		if got := states(p); got != "kms1 claimed, kms2 claimed" || p.Hosts()[0].Priority != 3 {
-			t.Errorf("After the end of Feed: %s", got)
+			t.Errorf("After the end of the feed: %s", got)
 		}
 		stop = feed()
 		if got := states(p); got != "kms1 claimed, kms3 claimed" || p.Hosts()[0].Priority != 0 {
@@ -146,7 +146,7 @@ func TestAReloadKeepsProvedHosts(t *testing.T) {
 		p := pool.New(nil, config.Default().Probe, n.means(), old.Remember())
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		wg.Go(func() { g.Feed(ctx, p) })
+		wg.Go(func() { g.feed(ctx, p) })
 		synctest.Wait()
 		if got := states(p); got != "kms1 up, kms2 claimed" {
 			t.Errorf("The successor has %s", got)
@@ -176,7 +176,7 @@ func TestARestartOffersWhoWasProved(t *testing.T) {
 			g = prepare(t, settings(4), path)
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
-			wg.Go(func() { g.Feed(ctx, p) })
+			wg.Go(func() { g.feed(ctx, p) })
 			synctest.Wait()
 			if got := states(p); got != want {
 				t.Errorf("Off for %s: %s, want %s", off, got, want)

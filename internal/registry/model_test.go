@@ -137,7 +137,7 @@ func TestAgainstAModel(t *testing.T) {
 	p := pool.New(nil, config.Default().Probe, (&network{}).means(), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	var feeding, working sync.WaitGroup
-	feeding.Go(func() { g.Feed(ctx, p) })
+	feeding.Go(func() { g.feed(ctx, p) })
 	var m model
 	for worker := range workers {
 		working.Go(func() {

@@ -198,9 +198,16 @@ func (g *rig) fed(n *network, hosts ...config.Host) *pool.Pool {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { p.Run(ctx) })
-	wg.Go(func() { g.Feed(ctx, p) })
+	wg.Go(func() { g.feed(ctx, p) })
 	g.t.Cleanup(func() { cancel(); wg.Wait() })
 	return p
+}
+
+// feed feeds p until ctx is done.
+func (r *Registry) feed(ctx context.Context, p *pool.Pool) {
+	detach := r.Attach(p)
+	<-ctx.Done()
+	detach()
 }
 
 func (n *network) means() pool.Means {

@@ -95,9 +95,18 @@ var layers = []layer{
 		allow: []string{"internal/config", "internal/ledger", "internal/pool", "internal/probe", "internal/registry", "internal/store"},
 	},
 	{
+		pkg: "internal/explain",
+		why: "what error codes mean, as a table: of use to whoever shows one, so it needs nobody",
+	},
+	{
+		pkg:   "internal/status",
+		why:   "shows what pools, ledger and registry know; what only the faces know it is told",
+		allow: []string{"internal/config", "internal/engine", "internal/explain", "internal/ledger", "internal/pool", "internal/probe", "internal/registry"},
+	},
+	{
 		pkg:   "internal/control",
 		why:   "what a person does to pools of a running server: neither face is needed for it",
-		allow: []string{"internal/config", "internal/engine", "internal/pool", "internal/store"},
+		allow: []string{"internal/config", "internal/engine", "internal/pool", "internal/status", "internal/store"},
 	},
 	{
 		pkg:    "kmsresponder",

@@ -10,12 +10,15 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/status"
 )
 
 // maxAnswer bounds what a client reads: a host takes well below 2 KiB, and there may be thousands.
@@ -37,6 +40,21 @@ func (c Client) Drain(ctx context.Context, r Request) (out Decision, err error) 
 // Undrain puts a host back.
 func (c Client) Undrain(ctx context.Context, r Request) (out Decision, err error) {
 	return out, c.do(ctx, http.MethodPost, "undrain", r, &out)
+}
+
+// Status is the server's report on everything.
+func (c Client) Status(ctx context.Context) (out status.Report, err error) {
+	return out, c.do(ctx, http.MethodGet, "status", nil, &out)
+}
+
+// Clients is a page of the server's ledger.
+func (c Client) Clients(ctx context.Context, q status.ClientQuery) (out status.Clients, err error) {
+	return out, c.do(ctx, http.MethodGet, "clients?"+q.Values().Encode(), nil, &out)
+}
+
+// Why is what the server knows of one client: an address, a CMID or a machine's name.
+func (c Client) Why(ctx context.Context, client string) (out status.Why, err error) {
+	return out, c.do(ctx, http.MethodGet, "why?"+url.Values{"client": {client}}.Encode(), nil, &out)
 }
 
 // RefusedError is a server's own word for why it did not do what it was asked.

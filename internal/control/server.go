@@ -26,6 +26,7 @@ import (
 // Server answers at a control socket.
 type Server struct {
 	Engine *engine.Engine
+	Status http.Handler      // answers GET /v1/status, /v1/clients and /v1/why, as the status page's server does; nil: nobody does
 	Log    func(line string) // one for each decision
 
 	keeping  atomic.Pointer[keeping]
@@ -59,8 +60,13 @@ func (s *Server) Serve(ctx context.Context, ln *Listener) error {
 	mux.HandleFunc("GET /v1/hosts", s.hosts)
 	mux.HandleFunc("POST /v1/drain", func(w http.ResponseWriter, r *http.Request) { s.decide(w, r, s.drain) })
 	mux.HandleFunc("POST /v1/undrain", func(w http.ResponseWriter, r *http.Request) { s.decide(w, r, s.undrain) })
+	if s.Status != nil {
+		for _, path := range []string{"status", "clients", "why"} {
+			mux.Handle("GET /v1/"+path, s.Status)
+		}
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, fmt.Errorf("there is no %s %q: GET /v1/hosts, POST /v1/drain and POST /v1/undrain are",
+		refuse(w, http.StatusNotFound, fmt.Errorf("there is no %s %q: GET /v1/hosts, /v1/status, /v1/clients and /v1/why, POST /v1/drain and POST /v1/undrain are",
 			clean(r.Method, 20), clean(r.URL.Path, 100)))
 	})
 	wait := cmp.Or(s.patience, patience)

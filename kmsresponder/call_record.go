@@ -86,6 +86,9 @@ type CallRecord struct {
 	Retries   int // stale connections that were replaced, and hosts that were asked again
 	Failovers int // hosts that were given up for another one
 
+	// Asks is the hosts in the order in which they were asked. It is nil if the first one ended the call: then it is Host.
+	Asks []Ask
+
 	// Request is what the client said of itself, nil but for version 4: all
 	// others are opaque. It must not be changed.
 	Request *kmswire.RequestV4

@@ -56,16 +56,13 @@ func (c choice) order(dst []uint16, s *pool.Snapshot) []uint16 {
 
 func (c choice) concentrate(dst []uint16, records []pool.Record) []uint16 {
 	for first := 0; first < len(records); {
-		end := first + 1
-		for end < len(records) && records[end].Priority == records[first].Priority {
-			end++
-		}
+		tier := tierAt(records, first)
+		end := first + len(tier)
 		start := len(dst)
 		for i := first; i < end; i++ {
 			dst = append(dst, uint16(i))
 		}
-		open := min(max(c.clients(records[first:end])/hostFull, 1), end-first)
-		if open > 1 {
+		if open := c.open(tier); open > 1 {
 			slices.SortFunc(dst[start:start+open], func(a, b uint16) int {
 				return cmp.Or(cmp.Compare(c.score(records[b].Endpoint), c.score(records[a].Endpoint)), cmp.Compare(a, b))
 			})
@@ -73,6 +70,20 @@ func (c choice) concentrate(dst []uint16, records []pool.Record) []uint16 {
 		first = end
 	}
 	return dst
+}
+
+// tierAt is the records of one priority that begin at first.
+func tierAt(records []pool.Record, first int) []pool.Record {
+	end := first + 1
+	for end < len(records) && records[end].Priority == records[first].Priority {
+		end++
+	}
+	return records[first:end]
+}
+
+// open is how many hosts of a tier, from the first, are given clients.
+func (c choice) open(tier []pool.Record) int {
+	return min(max(c.clients(tier)/hostFull, 1), len(tier))
 }
 
 // clients is how many have one of these hosts, which are of one priority, as

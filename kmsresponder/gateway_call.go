@@ -207,8 +207,12 @@ func (c *gatewayCall) heard(t target, a hostAnswer, began time.Time, s *pool.Sna
 	if c.again {
 		c.record.Retries++
 	}
-	c.settings.Observer.Asked(Ask{Host: t.endpoint, Outcome: a.outcome, Err: a.err, Took: time.Since(began)})
+	one := Ask{Host: t.endpoint, Outcome: a.outcome, Err: a.err, Took: time.Since(began)}
+	c.settings.Observer.Asked(one)
 	c.inform(t, a.outcome, s)
+	if ends = a.outcome == Answered || a.outcome == Errored; !ends || c.record.Asks != nil {
+		c.record.Asks = append(c.record.Asks, one) // most calls end with the first, and have nothing to tell
+	}
 	switch a.outcome {
 	case Answered, Errored:
 		c.record.Result = ForwardedOK
@@ -217,7 +221,7 @@ func (c *gatewayCall) heard(t target, a hostAnswer, began time.Time, s *pool.Sna
 		}
 		c.record.Host, c.record.HRESULT, c.record.Count = t.endpoint, a.hr, a.count
 		c.gateway.memory.forget(c.refusal(t.endpoint))
-		return a.response, true
+		return a.response, ends
 	case Declined:
 		if c.declined == nil {
 			c.declined, c.record.Host = &a.hr, t.endpoint
@@ -230,7 +234,7 @@ func (c *gatewayCall) heard(t target, a hostAnswer, began time.Time, s *pool.Sna
 	}
 	c.mute = c.mute || !t.down && !a.outcome.answered()
 	c.record.Failovers++
-	return nil, false
+	return nil, ends
 }
 
 func (c *gatewayCall) exclude(endpoint string) {

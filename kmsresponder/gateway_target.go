@@ -26,10 +26,7 @@ func (c *gatewayCall) offered(s *pool.Snapshot) []target {
 		if choice.policy == config.Spread {
 			choice.draw = rand.Uint32()
 		} else {
-			choice.client = identity(c.client)
-			if c.settings.Ledger != nil {
-				choice.homes = c.settings.Ledger.Homes
-			}
+			choice.client, choice.homes = identity(c.client), c.homes()
 		}
 	}
 	var room [8]uint16

@@ -10,6 +10,7 @@ import (
 	"github.com/coredns/coredns/plugin/pkg/fall"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 	"github.com/coredns-kms/coredns-kms/internal/registry"
 
@@ -54,6 +55,10 @@ type Handler struct {
 
 	// Dynupdate says that Next is the dynupdate plugin, which gets the UPDATEs that are not for us.
 	Dynupdate bool
+
+	// Questions, if not nil, is told of each question for a service name: for people who want to know what a client was
+	// answered.
+	Questions *history.Clients
 
 	owners    map[string]*owner // by lower-case name; immutable
 	nonLeaves map[string]*owner // _tcp.<zone> and others that exist because something below them does; immutable

@@ -30,7 +30,7 @@ const (
 // called by any number of goroutines at once; those that queries use take no lock.
 type Journal struct {
 	name  string // of the zone: a service name
-	state atomic.Pointer[history]
+	state atomic.Pointer[lineage]
 	woken chan struct{} // one token: there is another feed
 	news  chan struct{} // one token: there is a version that the secondaries were not told of
 
@@ -146,7 +146,7 @@ func (j *Journal) publish(now time.Time, records []dns.RR) {
 	if h := j.state.Load(); h != nil {
 		j.state.Store(h.next(soa, records))
 	} else {
-		j.state.Store(&history{soa: soa, records: records})
+		j.state.Store(&lineage{soa: soa, records: records})
 	}
 	token(j.news)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 
 	"github.com/miekg/dns"
@@ -24,6 +25,9 @@ type owner struct {
 	answers  answerCounters
 }
 
+// isService is whether o is a service name, and not a host's, nor a name above a service name.
+func (o *owner) isService() bool { return strings.HasPrefix(o.name, serviceLabels) }
+
 // prepared is the records of one snapshot under one service name, made by the first query after a change. Queries share
 // them: nothing in them is ever changed.
 type prepared struct {
@@ -31,7 +35,8 @@ type prepared struct {
 	services []dns.RR   // in the order of snapshot.Records
 	glue     [][]dns.RR // addresses of each one's target, if that is in the zone
 	glued    int        // records in glue
-	length   int        // octets of a reply with everything, not compressed, OPT record apart
+	words    *history.Answer
+	length   int // octets of a reply with everything, not compressed, OPT record apart
 }
 
 // quick is the TTL while what is answered may soon be wrong.
@@ -83,7 +88,20 @@ func (o *owner) prepare(s *pool.Snapshot) *prepared {
 		length.Extra = append(length.Extra, p.glue[i]...)
 	}
 	p.length = length.Len()
+	p.words = inWords(p.services)
 	return p
+}
+
+// maxWords is how many records of an answer are kept in words.
+const maxWords = 8
+
+// inWords is the data of records as dig +short prints it, for people.
+func inWords(records []dns.RR) *history.Answer {
+	a := &history.Answer{More: max(len(records)-maxWords, 0)}
+	for _, rr := range records[:min(len(records), maxWords)] {
+		a.Records = append(a.Records, strings.TrimPrefix(rr.String(), rr.Header().String()))
+	}
+	return a
 }
 
 // serviceRecord is r under the service name of zone.

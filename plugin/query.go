@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sort"
+	"time"
 
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/pkg/nonwriter"
@@ -11,6 +12,7 @@ import (
 	"github.com/coredns/coredns/request"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 
 	"github.com/miekg/dns"
@@ -22,6 +24,9 @@ type query struct {
 	handler *Handler
 	owner   *owner
 	state   request.Request
+
+	answer *history.Answer // the records that are answered, if they are, and the one of them that stands first
+	first  uint16
 }
 
 // service answers the SRV question: every host that the pool offers, with its real priority and weight. Picking one is the
@@ -42,6 +47,7 @@ func (q *query) service() (int, error) {
 	case pool.SelfSuspected:
 		result = FailOpen
 	}
+	q.answer = p.words
 	m := q.reply()
 	var why *dns.OPT
 	if result == FailOpen {
@@ -66,6 +72,9 @@ func (q *query) fill(m *dns.Msg, p *prepared, why *dns.OPT) {
 		}
 	} else {
 		order := p.snapshot.Order(rand.Uint32())
+		if len(order) > 0 {
+			q.first = order[0]
+		}
 		for _, i := range order {
 			records = append(records, p.services[i])
 		}
@@ -332,5 +341,15 @@ func (q *query) explanation(c pool.Condition, served bool) *dns.OPT {
 // write sends m and counts it. It returns what tells the server that an answer was written.
 func (q *query) write(m *dns.Msg, result Result) (int, error) {
 	q.owner.count(q.ctx, result)
+	if q.handler.Questions != nil && q.owner.isService() {
+		q.remember(result)
+	}
 	return dns.RcodeSuccess, q.state.W.WriteMsg(m)
+}
+
+// remember keeps the question, and how it was answered, for those who ask about the client.
+func (q *query) remember(result Result) {
+	question := &q.state.Req.Question[0]
+	q.handler.Questions.Ask(history.Question{At: time.Now(), From: sender(q.state.W).Addr(), Name: question.Name, Type: question.Qtype,
+		Result: result.String(), Answer: q.answer, First: q.first})
 }

@@ -95,13 +95,18 @@ var layers = []layer{
 		allow: []string{"internal/config", "internal/ledger", "internal/pool", "internal/probe", "internal/registry", "internal/store"},
 	},
 	{
+		pkg:   "internal/history",
+		why:   "what lately happened, as plain records, like the ledger: fed by everybody, and nothing is decided by it",
+		allow: []string{"internal/ledger", "internal/pool", "internal/probe"},
+	},
+	{
 		pkg: "internal/explain",
 		why: "what error codes mean, as a table: of use to whoever shows one, so it needs nobody",
 	},
 	{
 		pkg:   "internal/status",
 		why:   "shows what pools, ledger and registry know; what only the faces know it is told",
-		allow: []string{"internal/config", "internal/engine", "internal/explain", "internal/ledger", "internal/pool", "internal/probe", "internal/registry"},
+		allow: []string{"internal/config", "internal/engine", "internal/explain", "internal/history", "internal/ledger", "internal/pool", "internal/probe", "internal/registry"},
 	},
 	{
 		pkg:   "internal/control",
@@ -117,7 +122,7 @@ var layers = []layer{
 	{
 		pkg:    "plugin",
 		why:    "the DNS face: sees the pool, and never RPC or the RPC face",
-		allow:  []string{"internal/config", "internal/engine", "internal/pool", "internal/probe", "internal/registry"},
+		allow:  []string{"internal/config", "internal/engine", "internal/history", "internal/pool", "internal/probe", "internal/registry"},
 		others: slices.Concat(coreDNS, miekgDNS, prometheus),
 	},
 	{

@@ -59,6 +59,16 @@ func tierShares(records []Record) []float64 {
 	return all
 }
 
+// Chances is, for each of records (sorted by priority), its chance of being the first that a client tries which heeds priority
+// and weight as RFC 2782 has it. They add up to 1; behind the first tier they are 0.
+func Chances(records []Record) []float64 {
+	all := make([]float64, len(records))
+	if len(records) > 0 {
+		copy(all, shares(firstTier(records)))
+	}
+	return all
+}
+
 // shares is each record's chance of coming first in its tier; they add up to 1.
 func shares(tier []Record) []float64 {
 	sum, zeros := 0.0, 0.0

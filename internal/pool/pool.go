@@ -117,6 +117,9 @@ func (p *Pool) schedule(h *host, now time.Time) {
 	}
 }
 
+// Probing is how the hosts are asked.
+func (p *Pool) Probing() config.Probe { return p.probing }
+
 // Snapshot is the hosts as they are to be tried now. It takes no lock.
 func (p *Pool) Snapshot() *Snapshot { return p.snapshot.Load() }
 

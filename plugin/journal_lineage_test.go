@@ -26,14 +26,14 @@ func srvs(t testing.TB, words string) []dns.RR {
 	return all
 }
 
-// versions is a history of versions with serials from first on, each spelled as srvs does.
-func versions(t testing.TB, first uint32, all ...string) *history {
+// versions is a lineage of versions with serials from first on, each spelled as srvs does.
+func versions(t testing.TB, first uint32, all ...string) *lineage {
 	t.Helper()
-	var h *history
+	var h *lineage
 	for i, words := range all {
 		soa := apexSOA(serviceOrg, "ns1.example.org.", 30, first+uint32(i))
 		if h == nil {
-			h = &history{soa: soa, records: srvs(t, words)}
+			h = &lineage{soa: soa, records: srvs(t, words)}
 		} else {
 			h = h.next(soa, srvs(t, words))
 		}
@@ -63,7 +63,7 @@ func TestStream(t *testing.T) {
 	// kms2 becomes suspect, dies, and is back.
 	life := versions(t, 5, "kms1 kms2", "kms1 kms2/1", "kms1", "kms1 kms2")
 	for name, tt := range map[string]struct {
-		h      *history
+		h      *lineage
 		serial uint32
 		want   string
 		kind   transferKind

@@ -10,8 +10,8 @@ import (
 // that is ten minutes of a network that never comes to rest, and days of one that does.
 const maxChanges = 64
 
-// history is the newest version of a zone and how it came from those before. It is never changed once published.
-type history struct {
+// lineage is the newest version of a zone and how it came from those before. It is never changed once published.
+type lineage struct {
 	soa     *dns.SOA
 	records []dns.RR // without the SOA record, each once
 	changes []change // that led to it, oldest first; at most maxChanges
@@ -25,19 +25,19 @@ type change struct {
 }
 
 // same says whether a version of soa (its serial apart) and records would tell nobody anything new.
-func (h *history) same(soa *dns.SOA, records []dns.RR) bool {
+func (h *lineage) same(soa *dns.SOA, records []dns.RR) bool {
 	before := *h.soa
 	before.Serial = soa.Serial
 	gone, come := sift(h.records, records)
 	return before == *soa && len(gone) == 0 && len(come) == 0
 }
 
-// next is the history with one more version, whose serial soa has.
-func (h *history) next(soa *dns.SOA, records []dns.RR) *history {
+// next is the lineage with one more version, whose serial soa has.
+func (h *lineage) next(soa *dns.SOA, records []dns.RR) *lineage {
 	c := change{from: h.soa, to: soa}
 	c.gone, c.come = sift(h.records, records)
 	kept := h.changes[max(0, len(h.changes)-maxChanges+1):]
-	return &history{soa: soa, records: records, changes: append(slices.Clone(kept), c)}
+	return &lineage{soa: soa, records: records, changes: append(slices.Clone(kept), c)}
 }
 
 // sift is what only one of before and after has. Records are the same that are spelled the same, TTL included: a
@@ -71,7 +71,7 @@ const (
 // stream is the records to send to a secondary that has the version of serial, or none (0): the whole zone between two SOA
 // records (RFC 5936 2.2); the differences since its version, each as the old SOA, what goes, the new SOA, what comes, and the
 // newest SOA around all of them (RFC 1995 4); or that SOA alone, if it has nothing to learn.
-func (h *history) stream(serial uint32) ([]dns.RR, transferKind) {
+func (h *lineage) stream(serial uint32) ([]dns.RR, transferKind) {
 	if serial != 0 && (serial == h.soa.Serial || newer(serial, h.soa.Serial)) {
 		return []dns.RR{h.soa}, transferNone
 	}

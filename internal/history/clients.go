@@ -1,0 +1,107 @@
+package history
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/ledger"
+)
+
+// Bounds of Clients. Both together take some ten megabytes when they are full.
+const (
+	maxAsking  = 4096 // addresses whose questions are kept
+	maxCalling = 8192 // clients whose calls are kept
+	maxAsks    = 16   // hosts asked in one call that are kept
+)
+
+// Question is one DNS question for the KMS service and what it was answered.
+type Question struct {
+	At     time.Time
+	From   netip.Addr
+	Name   string // as the client spelled it
+	Type   uint16 // of RFC 1035
+	Result string // a word of the metric answers_total
+	Answer *Answer
+	First  uint16 // the record of Answer that stood first
+}
+
+// Answer is the records that many questions were answered with, in words and in the order of priorities. It is never changed,
+// and shared.
+type Answer struct {
+	Records []string
+	More    int // records that are left out
+}
+
+// Call is one activation call. Its strings are what a client sent: escape Machine before showing it.
+type Call struct {
+	At      time.Time
+	Pool    string
+	Client  ledger.Client
+	From    netip.Addr
+	Machine string
+	Version string
+	Result  string
+	Host    string
+	HRESULT uint32
+	Count   uint32
+	Took    time.Duration
+	Asked   []Asked // in the order in which they were asked; at most maxAsks
+}
+
+// Asked is one host that was asked in a call.
+type Asked struct {
+	Host    string
+	Outcome string
+	Err     string
+	Took    time.Duration
+}
+
+// Clients is what clients lately asked and called. Its zero value is empty and ready; any number of goroutines may use it.
+type Clients struct {
+	askingMu  sync.Mutex // apart from calls: questions are many, and answering them is not to wait
+	asking    recent[netip.Addr, Question]
+	callingMu sync.Mutex
+	calling   recent[ledger.Client, Call]
+}
+
+// Ask remembers a question. It is on the path of every answer, and allocates only for addresses that are new.
+func (c *Clients) Ask(q Question) {
+	c.askingMu.Lock()
+	defer c.askingMu.Unlock()
+	c.asking.max = maxAsking
+	c.asking.add(q.From, q)
+}
+
+// Call remembers a call.
+func (c *Clients) Call(one Call) {
+	one.Asked = slices.Clone(one.Asked[:min(len(one.Asked), maxAsks)])
+	c.callingMu.Lock()
+	defer c.callingMu.Unlock()
+	c.calling.max = maxCalling
+	c.calling.add(one.Client, one)
+}
+
+// Questions is the last that came from an address, the latest first.
+func (c *Clients) Questions(from netip.Addr) []Question {
+	c.askingMu.Lock()
+	defer c.askingMu.Unlock()
+	return c.asking.of(from)
+}
+
+// Calls is the last calls for which is says yes, the latest first.
+func (c *Clients) Calls(is func(Call) bool) []Call {
+	c.callingMu.Lock()
+	defer c.callingMu.Unlock()
+	var found []Call
+	c.calling.all(func(_ ledger.Client, calls []Call) {
+		for _, one := range calls {
+			if is(one) {
+				found = append(found, one)
+			}
+		}
+	})
+	slices.SortStableFunc(found, func(a, b Call) int { return b.At.Compare(a.At) })
+	return found
+}

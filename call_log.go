@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/internal/engine"
+	"github.com/coredns-kms/coredns-kms/internal/history"
+	"github.com/coredns-kms/coredns-kms/internal/kmswire"
+	"github.com/coredns-kms/coredns-kms/internal/ledger"
 	"github.com/coredns-kms/coredns-kms/kmsresponder"
 )
 
@@ -80,7 +83,9 @@ func (c *callLog) empty() {
 	}
 }
 
+// log writes the line of c, and enters c into what is remembered.
 func (c loggedCall) log() {
+	c.remember()
 	line := append(make([]byte, 0, 512), "pool "...)
 	line = append(append(line, c.pool...), ": call: "...)
 	if line = c.record.Append(line); c.record.Result == kmsresponder.ForwardedOK {
@@ -88,6 +93,40 @@ func (c loggedCall) log() {
 	} else {
 		log.Warning(string(line))
 	}
+}
+
+// remember enters c into what people may ask about its client and its hosts.
+func (c loggedCall) remember() {
+	r, end := c.record, c.record.At.Add(c.record.Took)
+	call := history.Call{At: r.At, Pool: c.pool, Client: ledger.ByAddress(r.From), From: r.From, Version: r.Version.String(),
+		Result: r.Result.String(), Host: r.Host, HRESULT: uint32(r.HRESULT), Took: r.Took}
+	if q := r.Request; q != nil {
+		call.Machine, call.Required, call.Count, call.LicenseStatus = q.MachineName, q.Required, r.Count, q.LicenseStatus
+		if q.CMID != (kmswire.GUID{}) {
+			call.Client = ledger.ByCMID(q.CMID)
+		}
+	}
+	switch r.Result {
+	case kmsresponder.ForwardedOK:
+		past.hosts.Served(c.pool, r.Host, r.Count, end)
+	case kmsresponder.ForwardedError:
+		past.hosts.Failed(c.pool, r.Host, r.HRESULT.Code(), end)
+	}
+	for _, a := range r.Asks {
+		asked := history.Asked{Host: a.Host, Outcome: a.Outcome.String(), Took: a.Took}
+		if a.Err != nil {
+			asked.Err = a.Err.Error()
+		}
+		call.Asked = append(call.Asked, asked)
+		switch a.Outcome {
+		case kmsresponder.Answered, kmsresponder.Errored: // counted above, by its HRESULT
+		case kmsresponder.Declined:
+			past.hosts.Failed(c.pool, a.Host, a.HRESULT.Code(), end)
+		default:
+			past.hosts.Failed(c.pool, a.Host, a.Outcome.String(), end)
+		}
+	}
+	past.clients.Call(call)
 }
 
 // callObserver counts what the gateway in front of a pool does, and has each call logged.

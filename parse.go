@@ -98,7 +98,7 @@ func origins(c *caddy.Controller) []string {
 }
 
 // properties of a kms block, in the order of the manual.
-var properties = []string{"host", "ttl", "probe", "all_down", "responder", "rehearse", "update", "ns", "store", "control", "fallthrough"}
+var properties = []string{"host", "ttl", "probe", "all_down", "responder", "rehearse", "update", "ns", "store", "control", "status", "fallthrough"}
 
 func (p *blockParser) property() error {
 	name := p.c.Val()
@@ -119,7 +119,7 @@ func (p *blockParser) property() error {
 	}
 	read, ok := map[string]func([]string) error{
 		"host": p.host, "ttl": p.ttl, "probe": p.probe, "all_down": p.allDown,
-		"ns": p.ns, "store": p.store, "control": p.control, "fallthrough": p.fallThrough,
+		"ns": p.ns, "store": p.store, "control": p.control, "status": p.status, "fallthrough": p.fallThrough,
 	}[name]
 	if !ok {
 		return p.c.Errf("unknown property %q: one of %s", name, strings.Join(properties, ", "))

@@ -128,7 +128,7 @@ func TestParseErrors(t *testing.T) {
 		line int
 		want string
 	}{
-		"unknown property":         {"host a.example\nhots b.example", 3, `unknown property "hots": one of host, ttl, probe, all_down, responder, rehearse, update, ns, store, control, fallthrough`},
+		"unknown property":         {"host a.example\nhots b.example", 3, `unknown property "hots": one of host, ttl, probe, all_down, responder, rehearse, update, ns, store, control, status, fallthrough`},
 		"no host":                  {"ttl 30s", 3, "no KMS host: name at least one"},
 		"host without a name":      {"host", 2, "host NAME[:PORT]"},
 		"not a host name":          {"host kms_1.example.org", 2, "not a host name: labels of letters"},
@@ -228,6 +228,11 @@ func TestParseErrors(t *testing.T) {
 		"control":                  {"control", 2, "control PATH: one path"},
 		"control too long":         {"control /" + strings.Repeat("a", 107), 2, "108 octets: the path of a Unix socket has at most 107"},
 		"control a directory":      {"control /run/", 2, "the path of a file, as in /run/coredns/kms.sock"},
+		"status":                   {"status", 2, "status ADDRESS [NAME...], as in \"status 127.0.0.1:8080\""},
+		"status of a name":         {"status kms.example.org:8080", 2, "status \"kms.example.org:8080\": an IP address and a port"},
+		"status name":              {"status :8080 http://kms", 2, "name \"http://kms\": a host name"},
+		"status name twice":        {"status :8080 kms KMS.", 2, "name kms twice"},
+		"status names":             {"status :8080 a b c d e f g h i j k l m n o p q", 2, "17 names: at most 16"},
 		"store is control":         {"host a.example.org\nstore /run/kms\ncontrol /run/../run/kms", 5, "store and control are both /run/kms"},
 	} {
 		t.Run(name, func(t *testing.T) {

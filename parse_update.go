@@ -2,11 +2,9 @@ package kms
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
@@ -147,47 +145,6 @@ func (p *blockParser) ns(args []string) error {
 		return p.c.Err(err.Error())
 	}
 	return nil
-}
-
-func (p *blockParser) store(args []string) (err error) {
-	p.site.Store, err = p.path("store", args, config.ValidateStore)
-	return err
-}
-
-func (p *blockParser) control(args []string) (err error) {
-	p.site.Control, err = p.path("control", args, config.ValidateControl)
-	return err
-}
-
-// pathKey is where an instance of CoreDNS keeps the path of a property that a process has once.
-type pathKey string
-
-// path reads the path of a file that belongs to the process: other blocks of the Corefile may name it too, but no other one.
-// It is made absolute, so that one file has one name.
-func (p *blockParser) path(what string, args []string, validate func(string) error) (string, error) {
-	if len(args) != 1 {
-		return "", p.c.Errf("%s PATH: one path, relative to CoreDNS's root or absolute", what)
-	}
-	if err := validate(args[0]); err != nil {
-		return "", p.c.Err(err.Error())
-	}
-	path := args[0]
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dnsserver.GetConfig(p.c).Root, path)
-	}
-	path, err := filepath.Abs(path)
-	if err == nil {
-		err = validate(path)
-	}
-	if err != nil {
-		return "", p.c.Err(err.Error())
-	}
-	if earlier, ok := p.c.Get(pathKey(what)).(string); ok && earlier != path {
-		return "", p.c.Errf("%s %s: another kms block of this Corefile has %s: one %s per process: give both the same path",
-			what, path, earlier, what)
-	}
-	p.c.Set(pathKey(what), path)
-	return path, nil
 }
 
 // absolute is name with a closing dot, in lower case.

@@ -86,7 +86,7 @@ func TestOneStorePerProcess(t *testing.T) {
 		c := caddy.NewTestController("dns", "kms {\n host a.example.org\n "+what+" /run/a\n}\nkms example.net {\n host a.example.org\n "+what+" /run/b\n}")
 		c.ServerBlockKeys = []string{"example.org.:53", "example.net.:53"}
 		_, err := parse(c)
-		if want := "another kms block of this Corefile has /run/a: one " + what + " per process"; err == nil || !strings.Contains(err.Error(), want) {
+		if want := "another kms block of this Corefile has /run/a: one " + what + " per process: say the same in both"; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Got %v, want %q", err, want)
 		}
 	}

@@ -27,6 +27,7 @@ type responder struct {
 type order struct {
 	generation engine.Generation
 	pool       string
+	metrics    *kmsresponder.Metrics
 	gateway    kmsresponder.GatewayConfig
 }
 
@@ -45,16 +46,18 @@ func gateways() map[string]*kmsresponder.Gateway {
 }
 
 // respond keeps the responder of c listening in front of p. The ledger that it writes is one for the process.
-func (l *life) respond(c config.Responder, p engine.Pool) error {
+func (l *life) respond(c config.Responder, p engine.Pool) (*responder, error) {
 	book, err := l.holdLedger()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	calls, err := l.holdCallLog()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	o := &order{generation: l.generation, pool: p.Name, gateway: gatewayConfig(c, p, book.Ledger, calls)}
+	metrics := kmsresponder.NewMetrics(p.Name)
+	o := &order{generation: l.generation, pool: p.Name, metrics: metrics,
+		gateway: gatewayConfig(c, p, book.Ledger, callObserver{metrics, p.Name, calls})}
 	fresh := false
 	r, err := engine.Hold(l.lease, "responder "+c.Address, func() (*responder, func(context.Context), error) {
 		ln, err := kmsresponder.ListenGateway(context.Background(), c.Address)
@@ -72,24 +75,24 @@ func (l *life) respond(c config.Responder, p engine.Pool) error {
 	})
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case !fresh && r.order.Load().generation == l.generation:
-		return fmt.Errorf("responder %s stands in two kms blocks: give each an address of its own", c.Address)
+		return nil, fmt.Errorf("responder %s stands in two kms blocks: give each an address of its own", c.Address)
 	}
 	r.follow(o)
 	l.again = append(l.again, func() { r.follow(o) })
-	return nil
+	return r, nil
 }
 
 // gatewayConfig is c as the gateway takes it.
-func gatewayConfig(c config.Responder, p engine.Pool, book *ledger.Ledger, calls *callLog) kmsresponder.GatewayConfig {
+func gatewayConfig(c config.Responder, p engine.Pool, book *ledger.Ledger, o kmsresponder.Observer) kmsresponder.GatewayConfig {
 	return kmsresponder.GatewayConfig{
 		Pool:     p.Pool,
 		Group:    kmsresponder.ProductGroup,
 		Policy:   c.Policy,
 		Warm:     c.Warm,
 		Ledger:   book,
-		Observer: callObserver{kmsresponder.NewMetrics(p.Name), p.Name, calls},
+		Observer: o,
 		Allow:    c.Allow,
 		Limits:   kmsresponder.Limits{Connections: c.Connections, Client: c.PerClient, Rate: c.Rate},
 		Budget:   c.Budget,

@@ -54,8 +54,12 @@ func setup(c *caddy.Controller) error {
 		handler.Signed = dnsserver.GetConfig(c).Handler("dnssec") != nil
 		handler.Sealed = dnsserver.GetConfig(c).Handler("tsig") != nil
 		handler.Dynupdate = dnsserver.GetConfig(c).Handler("dynupdate") != nil
-		life.storePath, _ = c.Get(pathKey("store")).(string) // all blocks of the Corefile are parsed now
-		life.controlPath, _ = c.Get(pathKey("control")).(string)
+		life.storePath, _ = c.Get(processKey("store")).(string) // all blocks of the Corefile are parsed now
+		life.controlPath, _ = c.Get(processKey("control")).(string)
+		life.status, _ = c.Get(processKey("status")).(string)
+		if life.status != "" || life.controlPath != "" {
+			handler.Questions = &past.clients
+		}
 		life.transfers = newTransfers(c)
 		if err := checkKeys(sites, dnsserver.GetConfig(c).TsigSecret); err != nil {
 			return plugin.Error(dnsface.Name, err)
@@ -129,6 +133,7 @@ type life struct {
 	sites       []*dnsface.Site
 	storePath   string // of the process, whichever block names it; empty: none does
 	controlPath string // likewise
+	status      string // likewise: the address and the names of the status page
 	transfers   transfers
 
 	keeper     *keeper       // of the store, since start; nil if none is named
@@ -168,11 +173,18 @@ func (l *life) take() error {
 				return err
 			}
 		}
+		var r *responder
 		if s.Responder != nil {
-			if err := l.respond(*s.Responder, p); err != nil {
+			if r, err = l.respond(*s.Responder, p); err != nil {
 				return err
 			}
 		}
+		if err := l.show(s, p, r); err != nil {
+			return err
+		}
+	}
+	if err := l.openStatus(); err != nil {
+		return err
 	}
 	return l.openControl()
 }
@@ -226,7 +238,7 @@ var gate = make(probe.Gate, probe.InFlight)
 // means is how pools reach the world.
 func means(p config.Probe) func(name string) pool.Means {
 	return func(name string) pool.Means {
-		observer := dnsface.Observer{Pool: name}
+		observer := observer{dnsface.Observer{Pool: name}}
 		return pool.Means{
 			Probe:    probe.Prober{Kind: p.Kind, Timeout: p.Timeout, Gate: gate}.Probe,
 			Resolve:  probe.NewResolver().Resolve,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coredns-kms/coredns-kms/internal/control"
 	"github.com/coredns-kms/coredns-kms/internal/engine"
+	"github.com/coredns-kms/coredns-kms/internal/status"
 	"github.com/coredns-kms/coredns-kms/internal/store"
 	dnsface "github.com/coredns-kms/coredns-kms/plugin"
 
@@ -154,7 +155,7 @@ func (l *life) openControl() error {
 		if err != nil {
 			return nil, nil, err
 		}
-		s := &control.Server{Engine: running, Log: func(line string) { log.Info(line) }}
+		s := &control.Server{Engine: running, Status: (&status.Site{Source: live()}).API(), Log: func(line string) { log.Info(line) }}
 		return s, func(ctx context.Context) {
 			if err := s.Serve(ctx, ln); err != nil {
 				log.Errorf("control %s: %v", l.controlPath, err)

@@ -69,7 +69,8 @@ func (o Outcome) answered() bool { return o <= Errored }
 type Ask struct {
 	Host    string // its endpoint
 	Outcome Outcome
-	Err     error // why there was no answer; nil if there was one
+	HRESULT kmswire.HRESULT // that it answered; OK if it did not
+	Err     error           // why there was no answer; nil if there was one
 	Took    time.Duration
 	Copy    bool // of another host's call, to keep this one warm; no client waits for it
 }

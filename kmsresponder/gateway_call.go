@@ -207,7 +207,7 @@ func (c *gatewayCall) heard(t target, a hostAnswer, began time.Time, s *pool.Sna
 	if c.again {
 		c.record.Retries++
 	}
-	one := Ask{Host: t.endpoint, Outcome: a.outcome, Err: a.err, Took: time.Since(began)}
+	one := Ask{Host: t.endpoint, Outcome: a.outcome, HRESULT: a.hr, Err: a.err, Took: time.Since(began)}
 	c.settings.Observer.Asked(one)
 	c.inform(t, a.outcome, s)
 	if ends = a.outcome == Answered || a.outcome == Errored; !ends || c.record.Asks != nil {

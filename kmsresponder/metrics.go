@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // The names that CoreDNS gives to a plugin's metrics, without CoreDNS.
@@ -132,6 +133,36 @@ func (m *Metrics) newHost(endpoint string) *hostCounters {
 
 // Refused implements Observer.
 func (m *Metrics) Refused(r Refusal, _ netip.Addr) { m.refused[r].Inc() }
+
+// Calls returns how many calls ended how since the start of the process, by the
+// word of the result.
+func (m *Metrics) Calls() map[string]uint64 {
+	all := make(map[string]uint64)
+	for _, byResult := range m.calls {
+		for i, r := range Results() {
+			all[r.String()] += count(byResult[i])
+		}
+	}
+	return all
+}
+
+// Refusals returns how many clients were turned away, by the word of the reason.
+func (m *Metrics) Refusals() map[string]uint64 {
+	all := make(map[string]uint64)
+	for i, r := range Refusals() {
+		all[r.String()] = count(m.refused[i])
+	}
+	return all
+}
+
+// count reads a counter.
+func count(c prometheus.Counter) uint64 {
+	var m dto.Metric
+	if c.Write(&m) != nil {
+		return 0
+	}
+	return uint64(m.GetCounter().GetValue())
+}
 
 func versionIndex(v kmswire.Version) int {
 	if v.Known() {

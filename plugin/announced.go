@@ -123,7 +123,7 @@ func (h *Handler) serveAnnounced(ctx context.Context, w dns.ResponseWriter, r *d
 	}
 	for _, a := range host.addresses {
 		if qtype == dns.TypeA && a.Is4() || qtype == dns.TypeAAAA && a.Is6() {
-			m.Answer = append(m.Answer, addressRecord(name, a, host.zone.site.ttl(pool.Calm)))
+			m.Answer = append(m.Answer, addressRecord(name, a, host.zone.site.TTLIn(pool.Calm)))
 		}
 	}
 	if len(m.Answer) == 0 {

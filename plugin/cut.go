@@ -67,7 +67,7 @@ func newCut(apex *owner, origins []string) *cut {
 	s := apex.site
 	return &cut{
 		site: s, name: apex.name, apex: apex,
-		ns:       nameServers(apex.name, s.NS, s.ttl(pool.Calm)),
+		ns:       nameServers(apex.name, s.NS, s.TTLIn(pool.Calm)),
 		overlaid: plugin.Zones(origins).Contains(around(apex.name)),
 	}
 }

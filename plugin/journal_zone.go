@@ -23,7 +23,7 @@ type Feed struct {
 
 // ttl is the TTL of every record of the zone, in seconds. In answers it is shorter while hosts are in doubt; to transfer that
 // too would be a version for each doubt, and a secondary asks for its own comfort.
-func (f Feed) ttl() uint32 { return f.Site.ttl(pool.Calm) }
+func (f Feed) ttl() uint32 { return f.Site.TTLIn(pool.Calm) }
 
 // zone is what the zone consists of now, its SOA record apart: each record once.
 func (f Feed) zone() []dns.RR {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 
@@ -42,13 +43,29 @@ type prepared struct {
 // quick is the TTL while what is answered may soon be wrong.
 const quick = 5
 
-// ttl is the TTL in seconds of what is answered in condition c.
-func (s *Site) ttl(c pool.Condition) uint32 {
+// TTLIn is the TTL in seconds of what is answered in condition c.
+func (s *Site) TTLIn(c pool.Condition) uint32 {
 	configured := uint32(s.TTL.Seconds())
 	if c == pool.Calm {
 		return configured
 	}
 	return min(configured, quick)
+}
+
+// Result is how the question for the service is answered from p: that there is an answer at all, if every host is down, is
+// for the Corefile to say.
+func (s *Site) Result(p *pool.Snapshot) Result {
+	switch {
+	case p.Condition == pool.SelfSuspected:
+		return FailOpen
+	case p.Condition != pool.AllDown:
+		return Normal
+	case s.AllDown == config.ServFail:
+		return ServFail
+	case s.AllDown == config.NoData || len(p.Records) == 0:
+		return NoData
+	}
+	return FailOpen
 }
 
 // ready returns o's records of the present snapshot.
@@ -64,7 +81,7 @@ func (o *owner) ready() *prepared {
 
 func (o *owner) prepare(s *pool.Snapshot) *prepared {
 	p := &prepared{snapshot: s, services: make([]dns.RR, len(s.Records)), glue: make([][]dns.RR, len(s.Records))}
-	ttl := o.site.ttl(s.Condition)
+	ttl := o.site.TTLIn(s.Condition)
 	length := dns.Msg{Question: []dns.Question{{Name: o.name}}}
 	seen := make(map[string]bool)
 	for i, r := range s.Records {
@@ -106,14 +123,18 @@ func inWords(records []dns.RR) *history.Answer {
 
 // serviceRecord is r under the service name of zone.
 func serviceRecord(name, zone string, r pool.Record, ttl uint32) *dns.SRV {
-	target := r.Name
-	if target == "" {
-		target = madeUpName(r.Addresses[0], zone)
-	}
 	return &dns.SRV{
 		Hdr:      dns.RR_Header{Name: name, Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: ttl},
-		Priority: r.Priority, Weight: r.Weight, Port: r.Port, Target: target,
+		Priority: r.Priority, Weight: r.Weight, Port: r.Port, Target: Target(r, zone),
 	}
+}
+
+// Target is the host name that clients in zone are told of r.
+func Target(r pool.Record, zone string) string {
+	if r.Name == "" {
+		return madeUpName(r.Addresses[0], zone)
+	}
+	return r.Name
 }
 
 func addressRecord(name string, a netip.Addr, ttl uint32) dns.RR {

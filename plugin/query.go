@@ -11,7 +11,6 @@ import (
 	"github.com/coredns/coredns/plugin/tsig"
 	"github.com/coredns/coredns/request"
 
-	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 
@@ -33,19 +32,12 @@ type query struct {
 // client's business, and so is going on to the next when that one fails.
 func (q *query) service() (int, error) {
 	p := q.owner.ready()
-	result := Normal
-	switch p.snapshot.Condition {
-	case pool.AllDown:
-		policy := q.owner.site.AllDown
-		if policy == config.ServFail {
-			return q.servFail()
-		}
-		if policy == config.NoData || len(p.services) == 0 {
-			return q.noData(pool.AllDown)
-		}
-		result = FailOpen
-	case pool.SelfSuspected:
-		result = FailOpen
+	result := q.owner.site.Result(p.snapshot)
+	switch result {
+	case ServFail:
+		return q.servFail()
+	case NoData:
+		return q.noData(pool.AllDown)
 	}
 	q.answer = p.words
 	m := q.reply()

@@ -26,7 +26,8 @@ type Block struct {
 	Update    *Update    // who may announce hosts; nil: nobody, and nothing is listened for
 	NS        []string   // this server and its secondaries, absolute, lower-case, the primary (MNAME) first; none: _vlmcs._tcp.<zone> is no zone of its own
 	Store     string     // path of the file that keeps what must survive a restart; empty: memory alone
-	Control   string     // path of the Unix socket for drain, undrain and hosts; empty: none
+	Control   string     // path of the Unix socket for commands; empty: none
+	Status    *Status    // the status page; nil: none
 }
 
 // Default is a block that says nothing: every default of the plugin stands here and nowhere else.
@@ -77,6 +78,11 @@ func (b Block) Validate() error {
 	}
 	if err := b.validatePaths(); err != nil {
 		return err
+	}
+	if b.Status != nil {
+		if err := b.Status.Validate(); err != nil {
+			return err
+		}
 	}
 	return b.Probe.Validate()
 }

@@ -48,6 +48,9 @@ func (b *Book) Keep(st *store.Store) {
 	}
 }
 
+// Kept is whether the ledger outlives a restart.
+func (b *Book) Kept() bool { return b.store.Load() != nil }
+
 // run runs the ledger and keeps it until ctx is done, and then what came before that.
 func (b *Book) run(ctx context.Context) {
 	var entering sync.WaitGroup

@@ -45,9 +45,13 @@ type Call struct {
 	Result  string
 	Host    string
 	HRESULT uint32
-	Count   uint32
 	Took    time.Duration
-	Asked   []Asked // in the order in which they were asked; at most maxAsks
+
+	// What only version 4 shows: the count that the client needs and the one that it was answered, and the status of its
+	// licence as it says. All are 0 otherwise.
+	Required, Count, LicenseStatus uint32
+
+	Asked []Asked // in the order in which they were asked; at most maxAsks
 }
 
 // Asked is one host that was asked in a call.

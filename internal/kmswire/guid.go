@@ -6,7 +6,10 @@ import "github.com/coredns-kms/coredns-kms/internal/dcerpc"
 // same octets and the same text as those of an RPC UUID.
 type GUID = dcerpc.UUID
 
-// MustGUID reads the usual text, 36 characters in either case; it is for constants, and panics on an error.
+// ParseGUID reads the usual text, 36 characters in either case.
+func ParseGUID(text string) (GUID, error) { return dcerpc.ParseUUID(text) }
+
+// MustGUID is ParseGUID for constants: it panics on an error.
 func MustGUID(text string) GUID { return dcerpc.MustUUID(text) }
 
 // The applications whose clients a KMS host counts, each on its own.

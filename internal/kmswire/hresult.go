@@ -24,10 +24,13 @@ const (
 // String returns the code and, if it is known, a few words.
 func (h HRESULT) String() string {
 	if words := h.words(); words != "" {
-		return fmt.Sprintf("0x%08X %s", uint32(h), words)
+		return h.Code() + " " + words
 	}
-	return fmt.Sprintf("0x%08X", uint32(h))
+	return h.Code()
 }
+
+// Code returns the code as it is written, 0xC004F074.
+func (h HRESULT) Code() string { return fmt.Sprintf("0x%08X", uint32(h)) }
 
 func (h HRESULT) words() string {
 	switch h {

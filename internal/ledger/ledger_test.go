@@ -120,6 +120,56 @@ func TestSilent(t *testing.T) {
 	}
 }
 
+func TestSelect(t *testing.T) {
+	l := New(0)
+	for n := range 10 {
+		c := call(n, "a", n)
+		c.Machine, c.From = fmt.Sprint("PC", n), netip.AddrFrom4([4]byte{192, 0, 2, byte(n)})
+		c.Counted = n%2 == 0
+		l.Enter(c)
+	}
+	machine7 := machine(7)
+	names := func(q Query) (names string, total int) {
+		page, total := l.Select(q)
+		for _, e := range page {
+			names += e.Machine + " "
+		}
+		return names, total
+	}
+	for _, tt := range []struct {
+		name  string
+		q     Query
+		want  string
+		total int
+	}{
+		{"a page", Query{Offset: 2, Limit: 3}, "PC2 PC3 PC4 ", 10},
+		{"beyond the end", Query{Offset: 20, Limit: 3}, "", 10},
+		{"no room", Query{}, "", 10},
+		{"until", Query{Until: start.Add(2 * day), Limit: 10}, "PC0 PC1 PC2 ", 3},
+		{"unserved", Query{Unserved: true, Limit: 2}, "PC1 PC3 ", 5},
+		{"match", Query{Match: func(c Client, from netip.Addr, machine string) bool {
+			return c == machine7 || from == netip.AddrFrom4([4]byte{192, 0, 2, 3}) || machine == "PC5"
+		}, Limit: 10}, "PC3 PC5 PC7 ", 3},
+	} {
+		if got, total := names(tt.q); got != tt.want || total != tt.total {
+			t.Errorf("%s: %q of %d, want %q of %d", tt.name, got, total, tt.want, tt.total)
+		}
+	}
+}
+
+func TestWeeks(t *testing.T) {
+	l := New(0)
+	for n, days := range []int{0, 6, 7, 13, 14, 100} {
+		l.Enter(call(n, "a", days))
+	}
+	if got := fmt.Sprint(l.Weeks(start.Add(100*day), 4)); got != "[1 0 0 5]" {
+		t.Errorf("Weeks %s", got)
+	}
+	if got := fmt.Sprint(l.Weeks(start.Add(14*day), 4)); got != "[3 2 1 0]" {
+		t.Errorf("Weeks, with one in the future: %s", got)
+	}
+}
+
 // TestBound: the client that called longest ago makes room, and leaves the counts right.
 func TestBound(t *testing.T) {
 	l := New(3)

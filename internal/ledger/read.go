@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"math"
+	"net/netip"
 	"time"
 )
 
@@ -67,6 +68,53 @@ func (l *Ledger) until(last int64) []Entry {
 		all = append(all, e.export())
 	}
 	return all
+}
+
+// Query is which clients are wanted.
+type Query struct {
+	Until    time.Time // only those whose last call was then or before; zero: whenever it was
+	Unserved bool      // only those that no host ever took a request of
+
+	// Match, if set, is who is wanted. It is called with the ledger locked, and must be quick.
+	Match func(c Client, from netip.Addr, machine string) bool
+
+	Offset, Limit int // of the rows that are returned
+}
+
+// Select is how many clients q wants, and as many of them as it has room for: those that called longest ago first.
+func (l *Ledger) Select(q Query) (page []Entry, total int) {
+	last := int64(math.MaxInt64)
+	if !q.Until.IsZero() {
+		last = q.Until.UnixNano()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for e := range l.inOrder {
+		if e.last > last {
+			break
+		}
+		if q.Unserved && e.home != nil || q.Match != nil && !q.Match(e.client, e.from, e.machine) {
+			continue
+		}
+		if total >= q.Offset && len(page) < q.Limit {
+			page = append(page, e.export())
+		}
+		total++
+	}
+	return page, total
+}
+
+// Weeks counts clients by the weeks since their last call, as of now: the first number is of those that called within a week,
+// the last of all that called longer ago than the others say.
+func (l *Ledger) Weeks(now time.Time, n int) []int {
+	weeks := make([]int, n)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for e := range l.inOrder {
+		week := int(now.Sub(time.Unix(0, e.last)) / (7 * day))
+		weeks[min(max(week, 0), n-1)]++
+	}
+	return weeks
 }
 
 // inOrder is every client, those that called longest ago first.

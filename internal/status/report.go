@@ -10,6 +10,9 @@ import "time"
 // control characters, no marks that turn a line around, and is bounded in length.
 const Version = 1
 
+// Weeks is how many numbers Summary.Weeks has: an activation is valid for 180 days.
+const Weeks = 27
+
 // Report is all that a person wants to see first: the answer to GET /v1/status.
 type Report struct {
 	Version  int       `json:"version"`
@@ -120,7 +123,7 @@ type Host struct {
 	Served      uint64    `json:"served"` // calls since the start
 	LastServed  time.Time `json:"last_served,omitzero"`
 	Errors      []Errors  `json:"errors"`      // that it answered or was, most frequent first
-	Latency     []Point   `json:"latency"`     // of the last hour, oldest first, a Point a minute
+	Latency     []Point   `json:"latency"`     // of the last hour, or since the server started, oldest first, a Point a minute
 	Transitions []Event   `json:"transitions"` // newest first, at most 50
 }
 
@@ -168,7 +171,7 @@ type Summary struct {
 	Silent90  int   `json:"silent_90_days"` // did not call for 90 days: half of the 180 that an activation is valid
 	Silent150 int   `json:"silent_150_days"`
 	Kept      bool  `json:"kept"`  // in a store
-	Weeks     []int `json:"weeks"` // clients by weeks since their last call: 0 is this week; 26 of them, the last has all older
+	Weeks     []int `json:"weeks"` // clients by weeks since their last call: the first is of this week, the last has all that are older
 }
 
 // Updates is what came of hosts that announced themselves.
@@ -249,9 +252,14 @@ type Call struct {
 	Host    string    `json:"host,omitempty"`
 	HRESULT string    `json:"hresult"` // 0x00000000
 	Meaning string    `json:"meaning"` // of the HRESULT and the result, in words
-	Count   uint32    `json:"count,omitempty"`
 	Took    float64   `json:"took_seconds"`
-	Asked   []Asked   `json:"asked"` // the hosts in the order in which they were asked
+
+	// What only version 4 shows.
+	Required uint32 `json:"required,omitempty"` // the count that the client needs: 25 or 5
+	Count    uint32 `json:"count,omitempty"`    // as the host answered it: below Required the client stays unactivated
+	License  string `json:"license,omitempty"`  // the status of its licence, as the client says: unlicensed, licensed, notification...
+
+	Asked []Asked `json:"asked"` // the hosts in the order in which they were asked
 }
 
 // Asked is one host that was asked in one call.

@@ -1,0 +1,333 @@
+package status
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/engine"
+	"github.com/coredns-kms/coredns-kms/internal/history"
+	"github.com/coredns-kms/coredns-kms/internal/kmswire"
+	"github.com/coredns-kms/coredns-kms/internal/ledger"
+	"github.com/coredns-kms/coredns-kms/internal/pool"
+	"github.com/coredns-kms/coredns-kms/internal/probe"
+)
+
+// deaf is an observer of what nobody asks about.
+type deaf struct{}
+
+func (deaf) Probed(string, probe.Result)                          {}
+func (deaf) Changed(pool.Transition)                              {}
+func (deaf) Resolved(string, error)                               {}
+func (deaf) Settled(from, to pool.Condition, after time.Duration) {}
+
+// block is a kms block for example.org with the hosts of script, "NAME[/PRIORITY[/WEIGHT]]=STATE" each. Nothing runs behind it.
+func block(t *testing.T, script string) Face {
+	t.Helper()
+	f := Face{Block: config.Default(), Target: func(r pool.Record, _ string) string { return r.Name }}
+	f.Zones = []string{"example.org."}
+	remembered := make(map[string]pool.Memory)
+	for _, word := range strings.Fields(script) {
+		word, state, _ := strings.Cut(word, "=")
+		parts := strings.Split(word, "/")
+		h, err := config.ParseHost(parts[0] + ".example.org")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, to := range []*uint16{&h.Priority, &h.Weight} {
+			if len(parts) > i+1 {
+				fmt.Sscan(parts[i+1], to)
+			}
+		}
+		h.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+		f.Hosts = append(f.Hosts, h)
+		if state != "unchecked" {
+			remembered[h.Endpoint()] = memory(state)
+		}
+	}
+	f.Pool = engine.Pool{Name: "example.org", Pool: pool.New(f.Hosts, f.Probe, pool.Means{Observer: deaf{}, Jitter: func() float64 { return 0 }}, remembered)}
+	f.Result = func(s *pool.Snapshot) string {
+		switch {
+		case s.Condition == pool.AllDown && len(s.Records) == 0:
+			return "nodata"
+		case s.Condition == pool.AllDown || s.Condition == pool.SelfSuspected:
+			return "fail_open"
+		}
+		return "normal"
+	}
+	f.TTL = func(c pool.Condition) int { return map[pool.Condition]int{pool.Calm: 30}[c] + 5*min(int(c), 1) }
+	return f
+}
+
+// memory is that of a host which came into state ten minutes ago.
+func memory(state string) pool.Memory {
+	events := map[string][]pool.Event{"up": {pool.Pass}, "suspect": {pool.Pass, pool.Fail}, "down": {pool.Fail, pool.Fail, pool.Fail},
+		"drained": {pool.Pass, pool.Drain}}[state]
+	now := time.Now()
+	m := pool.Memory{At: now, Since: now.Add(-10 * time.Minute), Last: probe.Result{Start: now.Add(-time.Second), RTT: time.Millisecond, Syntax: "NDR64"}}
+	for _, e := range events {
+		m.Health, _ = m.Health.Next(e, pool.Thresholds{Rise: 2, Fall: 3})
+	}
+	switch state {
+	case "suspect", "down":
+		m.Reason = errors.New("connection to 192.0.2.1:1688 refused\x1b[31m")
+	case "drained":
+		m.Drainage = &pool.Drainage{By: "alice", Why: "new disks", At: time.Date(2026, 11, 24, 9, 30, 0, 0, time.UTC)}
+	}
+	return m
+}
+
+// server is a running server with these blocks and this ledger, which may be nil.
+func server(book *ledger.Ledger, faces ...Face) *Live {
+	l := &Live{HostHistory: new(history.Hosts), ClientHistory: new(history.Clients), Server: Server{Name: "dns1", Started: time.Now().Add(-time.Hour)},
+		Faces: func() []Face { return faces }, Broken: func() error { return nil }}
+	l.Book = func() *engine.Book {
+		if book == nil {
+			return nil
+		}
+		return &engine.Book{Ledger: book}
+	}
+	return l
+}
+
+// TestLiveZones: the answer as it is, the reason of each record, and who is missing.
+func TestLiveZones(t *testing.T) {
+	for _, tt := range []struct {
+		name, script, result string
+		answer               []string // "PRIORITY TARGET CHANCE%: part of the reason" of each record
+		absent               []string
+	}{
+		{"calm", "kms1/0/60=up kms2/0/40=up kms3/10=unchecked kms4=drained", "normal", []string{
+			"0 kms1.example.org 60%: up for 10 min: as configured, priority 0",
+			"0 kms2.example.org 40%: up for 10 min",
+			"10 kms3.example.org 0%: not asked yet, and offered until it is",
+		}, []string{"kms4.example.org:1688 drained: drained by alice on 2026-11-24 09:30 UTC: new disks"}},
+		{"a suspect", "kms1/5=suspect kms2/7=up", "normal", []string{
+			"7 kms2.example.org 100%: up for",
+			"8 kms1.example.org 0%: suspect since 10 min: behind every healthy host (configured priority 5)",
+		}, nil},
+		{"nothing but a suspect", "kms1=suspect", "normal", []string{"0 kms1.example.org 100%: suspect since 10 min, and nobody is healthier"}, nil},
+		{"one is down", "kms1=up kms2=down", "normal", []string{"0 kms1.example.org 100%: up"},
+			[]string{"kms2.example.org:1688 down: down: connection to 192.0.2.1:1688 refused\ufffd[31m"}},
+		{"all down", "kms1=down kms2/9=down", "fail_open", []string{"0 kms1.example.org 100%: down, and answered all the same: of the first tier"},
+			[]string{"kms2.example.org:1688 down: down, as all are, and not of the first tier"}},
+		{"all drained", "kms1=drained", "nodata", nil, []string{"kms1.example.org:1688 drained: drained by alice"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			z := server(nil, block(t, tt.script)).Report().Zones[0]
+			if z.Name != "example.org" || z.Service != "_vlmcs._tcp.example.org" || z.Result != tt.result || z.Why == "" {
+				t.Errorf("zone %+v", z)
+			}
+			var answer, absent []string
+			for _, r := range z.Answer {
+				answer = append(answer, fmt.Sprintf("%d %s %.0f%%: %s", r.Priority, r.Target, 100*r.Chance, r.Why))
+			}
+			for _, a := range z.Absent {
+				absent = append(absent, a.Endpoint+" "+a.State+": "+a.Why)
+			}
+			begins := func(got, want string) bool { return strings.HasPrefix(got, want) }
+			if !slices.EqualFunc(answer, tt.answer, begins) || !slices.EqualFunc(absent, tt.absent, begins) {
+				t.Errorf("answer %q\nabsent %q", answer, absent)
+			}
+		})
+	}
+}
+
+// TestLiveResponderInAnswer: this server stands in its own answer for what it is.
+func TestLiveResponderInAnswer(t *testing.T) {
+	f := block(t, "kms1/10=up")
+	f.Pool.Advertise(pool.Record{Endpoint: "kms.example.org:1688", Name: "kms.example.org.", Port: 1688})
+	z := server(nil, f).Report().Zones[0]
+	if r := z.Answer[0]; len(z.Answer) != 2 || r.State != "responder" || r.Chance != 1 || r.AnyChance != 0.5 || !strings.Contains(r.Why, "this server") {
+		t.Errorf("%+v", z.Answer)
+	}
+}
+
+// TestLiveFindings: what is wrong is said, the worst first, each with what to do; what is well is not.
+func TestLiveFindings(t *testing.T) {
+	silent := ledger.New(0)
+	silent.Enter(ledger.Call{At: time.Now().Add(-160 * day), Client: ledger.ByCMID([16]byte{1}), Host: "kms1.example.org:1688", Counted: true})
+	for _, tt := range []struct {
+		name, script string
+		change       func(*Live)
+		status       string
+		want         []string // parts of the findings
+	}{
+		{"all is well", "kms1=up kms2=up kms3=drained", nil, OK, nil},
+		{"not asked yet", "kms1=unchecked", nil, OK, nil},
+		{"a suspect", "kms1=up kms2=suspect", nil, Warning, []string{"kms2.example.org:1688: it fails since 10 min, not often enough"}},
+		{"one down", "kms1=up kms2=down", nil, Warning, []string{"kms2.example.org:1688: down for 10 min: connection to"}},
+		{"all down", "kms1=down", nil, Critical, []string{"example.org: every host that is not drained failed", "kms1.example.org:1688: down"}},
+		{"all drained", "kms1=drained", nil, Critical, []string{"_vlmcs._tcp.example.org: clients get no host", "example.org: there is no host that may be offered"}},
+		{"the store is broken", "kms1=up", func(l *Live) { l.Broken = func() error { return errors.New("disk full") } }, Critical, []string{"store: disk full"}},
+		{"below the threshold", "kms1=up", func(l *Live) {
+			l.HostHistory.Served("example.org", "kms1.example.org:1688", 3, time.Now())
+		}, Warning, []string{"kms1.example.org:1688: it takes calls and has had 0 distinct clients in 30 days; Windows clients need a count of 25"}},
+		{"a client silent", "kms1=up", func(l *Live) { l.Book = func() *engine.Book { return &engine.Book{Ledger: silent} } }, Warning,
+			[]string{"clients: 1 client did not call for 150 days"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := server(nil, block(t, tt.script))
+			if tt.change != nil {
+				tt.change(l)
+			}
+			r := l.Report()
+			var got []string
+			for _, f := range r.Findings {
+				got = append(got, f.About+": "+f.What)
+				if f.Next == "" {
+					t.Errorf("nothing to do about %q", f.What)
+				}
+			}
+			if r.Status != tt.status || !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
+				t.Errorf("%s (%s): %q", r.Status, r.Summary, got)
+			}
+		})
+	}
+	if r := server(nil).Report(); r.Status != Critical || r.Zones == nil || r.Pools == nil || r.Findings == nil {
+		t.Errorf("without a block: %+v", r)
+	}
+}
+
+// TestLiveHosts: what is remembered of a host is shown with it.
+func TestLiveHosts(t *testing.T) {
+	book := ledger.New(0)
+	const kms1 = "kms1.example.org:1688"
+	for n := range 30 {
+		book.Enter(ledger.Call{At: time.Now(), Client: ledger.ByCMID([16]byte{byte(n + 1)}), Host: kms1, Counted: true})
+	}
+	l := server(book, block(t, "kms1=up kms2=down"))
+	now := time.Now()
+	l.HostHistory.Changed("example.org", pool.Transition{Host: kms1, From: pool.Suspect, To: pool.Up, After: time.Minute}, now.Add(-30*time.Minute))
+	l.HostHistory.Probed("example.org", kms1, probe.Result{Outcome: probe.Passed, RTT: 2 * time.Millisecond}, now)
+	l.HostHistory.Served("example.org", kms1, 28, now)
+	l.HostHistory.Failed("example.org", kms1, "0xC004F042", now)
+	l.HostHistory.Failed("example.org", kms1, "silent", now)
+	r := l.Report()
+	h := r.Pools[0].Hosts[0]
+	if h.State != "up" || h.Clients != 30 || h.Homes != 30 || h.Count != 28 || h.Served != 1 || h.Syntax != "NDR64" || h.RTT != 0.001 {
+		t.Errorf("%+v", h)
+	}
+	if len(h.Errors) != 2 || h.Errors[0].Text != "host has no key for that product" || h.Errors[1].Text != "it did not answer in time" {
+		t.Errorf("errors %+v", h.Errors)
+	}
+	if len(h.Transitions) != 1 || h.Transitions[0].From != "suspect" || len(r.Events) != 1 || r.Events[0].Pool != "example.org" {
+		t.Errorf("transitions %+v, events %+v", h.Transitions, r.Events)
+	}
+	last := h.Latency[len(h.Latency)-1]
+	if n := len(h.Latency); n < 59 || n > 60 || last.Passed != 1 || last.Max != 0.002 || last.State != "up" || h.Latency[10].State != "suspect" {
+		t.Errorf("%d minutes, the last %+v, the eleventh %+v", n, last, h.Latency[10])
+	}
+	l.Server.Started = now
+	if n := len(l.Report().Pools[0].Hosts[0].Latency); n > 2 {
+		t.Errorf("%d minutes of a server that has just started", n)
+	}
+}
+
+// TestLiveClients: pages, searches and filters of the ledger.
+func TestLiveClients(t *testing.T) {
+	book := ledger.New(0)
+	for n, days := range []int{200, 100, 3, 0} {
+		book.Enter(ledger.Call{At: time.Now().Add(-time.Duration(days) * day), Client: ledger.ByCMID([16]byte{0: 0x78, 1: 0x56, 2: 0x34, 3: 0x12, 15: byte(n)}),
+			From: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), Host: "kms1.example.org:1688", Counted: n != 2, Version: "4.0", Result: "forwarded_ok",
+			Machine: fmt.Sprintf("PC%d<script>\u202e", n)})
+	}
+	book.Enter(ledger.Call{At: time.Now(), Client: ledger.ByAddress(netip.MustParseAddr("10.0.1.9")), From: netip.MustParseAddr("10.0.1.9"), Version: "6.0"})
+	l := server(book, block(t, "kms1=up"))
+	for _, tt := range []struct {
+		q     ClientQuery
+		total int
+		first string // machine or address of the first row
+	}{
+		{ClientQuery{}, 5, `PC0<script>\u202e`},
+		{ClientQuery{SilentDays: 90}, 2, `PC0<script>\u202e`},
+		{ClientQuery{SilentDays: 150}, 1, `PC0<script>\u202e`},
+		{ClientQuery{Unserved: true}, 2, `PC2<script>\u202e`},
+		{ClientQuery{Search: "pc3"}, 1, `PC3<script>\u202e`},
+		{ClientQuery{Search: "10.0.1.0/24"}, 1, "10.0.1.9"},
+		{ClientQuery{Search: "10.0.0.1"}, 1, `PC1<script>\u202e`},
+		{ClientQuery{Search: "12345678-"}, 4, `PC0<script>\u202e`},
+		{ClientQuery{Search: "nobody"}, 0, ""},
+		{ClientQuery{Offset: 1, Limit: 1}, 5, `PC1<script>\u202e`},
+	} {
+		got := l.Clients(tt.q)
+		first := ""
+		if len(got.Clients) > 0 {
+			if first = got.Clients[0].Machine; first == "" {
+				first = got.Clients[0].ID
+			}
+		}
+		if got.Total != tt.total || first != tt.first || tt.q.Limit > 0 && len(got.Clients) > tt.q.Limit {
+			t.Errorf("%+v: %d, the first %q, want %d and %q", tt.q, got.Total, first, tt.total, tt.first)
+		}
+	}
+	if c := l.Clients(ClientQuery{}).Clients[0]; c.CMID != "12345678-0000-0000-0000-000000000000" || c.ID != c.CMID || int(c.Silent) != 200 {
+		t.Errorf("%+v", c)
+	}
+	if got := server(nil).Clients(ClientQuery{}); got.Clients == nil || got.Total != 0 {
+		t.Errorf("without a ledger: %+v", got)
+	}
+}
+
+// TestLiveWhy: all that is known of one client, whatever it is called by.
+func TestLiveWhy(t *testing.T) {
+	book := ledger.New(0)
+	id := [16]byte{0: 0x78, 1: 0x56, 2: 0x34, 3: 0x12, 15: 9}
+	from, now := netip.MustParseAddr("10.0.0.7"), time.Now()
+	client := ledger.ByCMID(id)
+	book.Enter(ledger.Call{At: now.Add(-time.Minute), Client: client, From: from, Host: "kms2.example.org:1688", Counted: true, Version: "4.0",
+		Result: "forwarded_ok", Machine: "pc7.example.org"})
+	f := block(t, "kms1=up kms2=up")
+	f.Responder = &ResponderFace{Preferences: func(c ledger.Client, v kmswire.Version) []Preference {
+		if c != client || v != kmswire.V4 {
+			t.Errorf("asked for %v in version %v", c, v)
+		}
+		return []Preference{{Endpoint: "kms1.example.org:1688", Why: "priority 0"}}
+	}, Connections: func() int { return 0 }, Calls: func() map[string]uint64 { return nil }, Refused: func() map[string]uint64 { return nil }}
+	f.Block.Responder = &config.Responder{}
+	l := server(book, f)
+	l.ClientHistory.Ask(history.Question{At: now.Add(-2 * time.Minute), From: from, Name: "_VLMCS._tcp.example.org.", Type: 33, Result: "normal",
+		Answer: &history.Answer{Records: []string{"0 0 1688 kms1.example.org.", "0 0 1688 kms2.example.org."}, More: 3}, First: 1})
+	l.ClientHistory.Call(history.Call{At: now.Add(-time.Minute), Pool: "example.org", Client: client, From: from, Machine: "pc7.example.org", Version: "4.0",
+		Result: "forwarded_ok", Host: "kms2.example.org:1688", Required: 25, Count: 7, LicenseStatus: 5, Took: 3 * time.Second,
+		Asked: []history.Asked{{Host: "kms1.example.org:1688", Outcome: "silent", Err: "i/o timeout", Took: 3 * time.Second},
+			{Host: "kms2.example.org:1688", Outcome: "answered", Took: time.Millisecond}}})
+	for _, name := range []string{"10.0.0.7", "::ffff:10.0.0.7", "12345678-0000-0000-0000-000000000009", "{12345678-0000-0000-0000-000000000009}", "PC7", "pc7.EXAMPLE.org."} {
+		w, err := l.Why(name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		story := strings.Join(w.Story, "\n")
+		for _, want := range []string{
+			"pc7.example.org (12345678-0000-0000-0000-000000000009) called 1 time since",
+			"It asked for _VLMCS._tcp.example.org SRV 2 min ago, and was answered: 0 0 1688 kms2.example.org, 0 0 1688 kms1.example.org and 3 more.",
+			"In its last call, kms1.example.org:1688 was asked: it did not answer in time (i/o timeout), after 3.0 s.",
+			"Then, kms2.example.org:1688 was asked: answered",
+			"kms2.example.org:1688 answered it, 1 min ago, in 3.0 s: the host took the request and counts 7 clients of the 25 that this one needs: it stays unactivated (0xC004F038).",
+			"If it called now, kms1.example.org:1688 would be asked first: priority 0.",
+		} {
+			if !strings.Contains(story, want) {
+				t.Errorf("%s: the story does not say %q:\n%s", name, want, story)
+			}
+		}
+		if len(w.Clients) != 1 || len(w.Questions) != 1 || len(w.Calls) != 1 || w.Calls[0].License != "notification" || w.Preferences[0].Pool != "example.org" {
+			t.Errorf("%s: %+v", name, w)
+		}
+	}
+	for _, name := range []string{"10.0.0.8", "pc", "7", "12345678-0000-0000-0000-00000000000a"} {
+		if w, err := l.Why(name); !errors.Is(err, ErrUnknownClient) {
+			t.Errorf("%s: %v, %+v", name, err, w)
+		}
+	}
+	for _, name := range []string{"", "  ", strings.Repeat("x", MaxSearch+1)} {
+		if _, err := l.Why(name); err == nil || errors.Is(err, ErrUnknownClient) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

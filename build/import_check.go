@@ -21,7 +21,7 @@ import (
 )
 
 // checkServers is "kms import -check": it asks both servers and prints what differs.
-func checkServers(ctx context.Context, o importOptions, stdout io.Writer) (status, error) {
+func checkServers(ctx context.Context, o importOptions, stdout io.Writer) (exitStatus, error) {
 	service := config.ServiceName(o.zone)
 	var was, is answered
 	var errs [2]error
@@ -178,7 +178,7 @@ func (a answered) find(name string) *targetAnswer {
 }
 
 // writeCompared prints a line with the status, then one for each host.
-func writeCompared(w io.Writer, s status, was, is answered, found []compared) error {
+func writeCompared(w io.Writer, s exitStatus, was, is answered, found []compared) error {
 	n := make(map[string]int)
 	for _, c := range found {
 		n[c.mark()]++

@@ -24,6 +24,8 @@ func commands(c clock) []*cli.Command {
 		drainCommand(),
 		undrainCommand(),
 		rehearseCommand(),
+		completionCommand(),
+		completeCommand(),
 	}
 }
 

@@ -153,7 +153,11 @@ func TestCommandTable(t *testing.T) {
 			}
 		}
 		var stdout, stderr bytes.Buffer
-		if status := kms(t, c.Name, []string{"-h"}, &stdout, &stderr); status != 0 || !strings.HasPrefix(stdout.String(), "Usage: "+c.UsageText[:20]) || stderr.Len() > 0 {
+		args := []string{c.Name, "-h"}
+		if c.SkipFlagParsing {
+			args = []string{"help", c.Name}
+		}
+		if status := kms(t, args[0], args[1:], &stdout, &stderr); status != 0 || !strings.HasPrefix(stdout.String(), "Usage: "+c.UsageText[:20]) || stderr.Len() > 0 {
 			t.Errorf("Got %d, %q, %q from kms %s -h, want 0 and its help", status, stdout.String(), stderr.String(), c.Name)
 		}
 	}

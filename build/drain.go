@@ -45,24 +45,26 @@ Example:
 // drainCommand is "kms drain".
 func drainCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "drain",
-		Usage:       "take a KMS host out of the running server's answers",
-		UsageText:   "coredns kms drain [-socket PATH] [-why TEXT] [-json] HOST[:PORT]",
-		Description: drainText,
-		Flags:       decisionFlags(),
-		Action:      decides(control.Client.Drain),
+		Name:          "drain",
+		Usage:         "take a KMS host out of the running server's answers",
+		UsageText:     "coredns kms drain [-socket PATH] [-why TEXT] [-json] HOST[:PORT]",
+		Description:   drainText,
+		Flags:         decisionFlags(),
+		ShellComplete: argumentHosts(func(state string) bool { return state != "drained" }),
+		Action:        decides(control.Client.Drain),
 	}
 }
 
 // undrainCommand is "kms undrain".
 func undrainCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "undrain",
-		Usage:       "put a KMS host back that was drained",
-		UsageText:   "coredns kms undrain [-socket PATH] [-why TEXT] [-json] HOST[:PORT]",
-		Description: undrainText,
-		Flags:       decisionFlags(),
-		Action:      decides(control.Client.Undrain),
+		Name:          "undrain",
+		Usage:         "put a KMS host back that was drained",
+		UsageText:     "coredns kms undrain [-socket PATH] [-why TEXT] [-json] HOST[:PORT]",
+		Description:   undrainText,
+		Flags:         decisionFlags(),
+		ShellComplete: argumentHosts(func(state string) bool { return state == "drained" }),
+		Action:        decides(control.Client.Undrain),
 	}
 }
 

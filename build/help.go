@@ -26,6 +26,11 @@ func helpCommand() *cli.Command {
 
 Example:
   coredns kms help probe`,
+		ShellComplete: func(_ context.Context, cmd *cli.Command) {
+			for _, c := range cmd.Root().VisibleCommands() {
+				fmt.Fprintf(cmd.Writer, "%s\t%s\n", c.Name, c.Usage)
+			}
+		},
 		Action: does(help),
 	}
 }

@@ -79,7 +79,8 @@ func importCommand() *cli.Command {
 			&cli.BoolFlag{Name: "check", Usage: "compare what two servers answer"},
 			jsonFlag(),
 		},
-		Action: does(importRecords),
+		ShellComplete: argumentFiles,
+		Action:        does(importRecords),
 	}
 }
 

@@ -85,7 +85,8 @@ func rehearseCommand() *cli.Command {
 			&cli.IntFlag{Name: "protocol", Destination: &r.version, Value: 4,
 				Usage: "clients: protocol version, 4, 5 or 6; only 4 shows its fields to a responder"},
 			&cli.BoolFlag{Name: "vista", Destination: &r.anyOrder, Usage: "clients: choose hosts at random, as Windows Vista does"},
-			&cli.StringFlag{Name: "group", Destination: &r.group, Usage: "host: the `GROUP` that its key activates (any); clients: what they are (client-vl)"},
+			&cli.StringFlag{Name: "group", Destination: &r.group,
+				Usage: "host: what its key activates, `any|client-vl|server-a|server-b|server-c` (any); clients: what they are (client-vl)"},
 			&cli.StringFlag{Name: "secret", Destination: &r.secret, Usage: "the site's secret, the same for hosts and clients"},
 		},
 		Action: does(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) {

@@ -26,6 +26,7 @@ func commands(c clock) []*cli.Command {
 		rehearseCommand(),
 		completionCommand(),
 		completeCommand(),
+		manCommand(c),
 	}
 }
 

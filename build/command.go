@@ -20,7 +20,10 @@ func commands(c clock) []*cli.Command {
 	return []*cli.Command{
 		probeCommand(),
 		importCommand(),
+		statusCommand(c),
 		hostsCommand(c),
+		clientsCommand(c),
+		whyCommand(c),
 		drainCommand(),
 		undrainCommand(),
 		rehearseCommand(),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -112,20 +111,4 @@ func writeDecision(stdout, stderr io.Writer, name string, d control.Decision) er
 		complain(stderr, name, errors.New("warning: "+w))
 	}
 	return nil
-}
-
-// writeJSON prints what a server answered, and the status of a check beside it.
-func writeJSON(w io.Writer, s exitStatus, answer any) error {
-	text, err := json.Marshal(answer)
-	if err != nil {
-		return err
-	}
-	all := make(map[string]json.RawMessage)
-	if err := json.Unmarshal(text, &all); err != nil {
-		return err
-	}
-	all["status"] = json.RawMessage(`"` + s.String() + `"`)
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(all)
 }

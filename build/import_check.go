@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,9 +43,7 @@ func checkServers(ctx context.Context, o importOptions, stdout io.Writer) (exitS
 	}
 	s := weigh(found)
 	if o.asJSON {
-		e := json.NewEncoder(stdout)
-		e.SetIndent("", "  ")
-		return s, e.Encode(struct {
+		return s, printJSON(stdout, struct {
 			Version int        `json:"version"`
 			Status  string     `json:"status"`
 			Service string     `json:"service"`

@@ -176,7 +176,11 @@ func (p *page) flags(cmd *cli.Command) {
 	p.line("Flags may stand anywhere among the arguments, and have one dash or two.")
 	for _, f := range describeFlags(cmd) {
 		p.line(".TP")
-		synopsis := `\fB\-` + strings.ReplaceAll(roff(strings.Join(f.names, "\x00")), "\x00", `\fR, \fB\-`) + `\fR`
+		var names []string
+		for _, n := range f.names {
+			names = append(names, `\fB\-`+roff(n)+`\fR`)
+		}
+		synopsis := strings.Join(names, ", ")
 		if f.takes != "" {
 			synopsis += ` \fI` + roff(f.takes) + `\fR`
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -49,9 +48,6 @@ func probeCommand() *cli.Command {
 		Action: does(probeHosts),
 	}
 }
-
-// jsonFlag is how a command is told to print for programs.
-func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print JSON"} }
 
 // probed is what came of one host.
 type probed struct {
@@ -144,9 +140,9 @@ func writeProbes(w io.Writer, s exitStatus, all []probed, kind config.ProbeKind)
 			mark = "?"
 		case r.Outcome == probe.Passed:
 			passed, mark = passed+1, "ok"
-			fmt.Fprintf(&times, " '%s'=%.6fs", strings.ReplaceAll(p.Host, "'", ""), r.RTT.Seconds())
+			fmt.Fprintf(&times, " '%s'=%.6fs", strings.ReplaceAll(printable(p.Host), "'", ""), r.RTT.Seconds())
 		}
-		fmt.Fprintf(&lines, "%-4s  %s  %s", mark, p.Host, r)
+		fmt.Fprintf(&lines, "%-4s  %s  %s", mark, printable(p.Host), printable(r.String()))
 		if r.Syntax != "" {
 			fmt.Fprintf(&lines, ", speaks %s", r.Syntax)
 		}
@@ -161,9 +157,7 @@ func writeProbes(w io.Writer, s exitStatus, all []probed, kind config.ProbeKind)
 }
 
 func writeProbesJSON(w io.Writer, s exitStatus, all []probed) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(struct {
+	return printJSON(w, struct {
 		Version int      `json:"version"`
 		Status  string   `json:"status"`
 		Hosts   []probed `json:"hosts"`

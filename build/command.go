@@ -2,93 +2,211 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
-	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v3"
 )
 
-// A command is one word after "coredns kms".
-type command struct {
-	name     string
-	synopsis string // one line, what it does for whoever types it
-
-	// run gets the arguments after the name and returns the exit status, which
-	// for checks is the one of monitoring plugins: 0 OK, 1 warning, 2 critical,
-	// 3 unknown. "-h" must print usage and return 0. ctx ends on SIGINT and SIGTERM.
-	run func(ctx context.Context, args []string, stdout, stderr io.Writer) int
+// commands is all that there is after "coredns kms", made anew for each call, in the order that help lists it. A new command
+// is a row here and a file of its own; see probe.go for what belongs into it. c is by what commands tell the time.
+func commands(c clock) []*cli.Command {
+	return []*cli.Command{
+		probeCommand(),
+		importCommand(),
+		statusCommand(c),
+		hostsCommand(c),
+		clientsCommand(c),
+		whyCommand(c),
+		drainCommand(),
+		undrainCommand(),
+		rehearseCommand(),
+		completionCommand(),
+		completeCommand(),
+		manCommand(c),
+	}
 }
 
-// commands is all that there is, in the order that help lists it. A new command
-// is a row here and a file of its own.
-var commands = []command{
-	{"probe", "ask KMS hosts whether they serve, without being counted", probeHosts},
-	{"import", "take over the KMS hosts of a zone file or of a running DNS server", importRecords},
-	{"hosts", "show what the running server believes of its KMS hosts", hosts},
-	{"drain", "take a KMS host out of the running server's answers", drain},
-	{"undrain", "put it back", undrain},
-	{"rehearse", "be a rehearsal KMS host, or clients of one, for trying things out", rehearse},
+// clock is how a command knows what time it is, and in which zone to say so.
+type clock struct {
+	now  func() time.Time
+	zone *time.Location
 }
 
-// exitUsage is the status for a call that was never carried out: to a monitoring
-// system that is "unknown", not "critical".
-const exitUsage = 3
+// wall is the clock of everybody but tests.
+func wall() clock { return clock{time.Now, time.Local} }
 
-// runCommand runs what "coredns kms args…" asks for and returns the exit status.
-// The first SIGINT or SIGTERM ends the command's context; a second one kills, for
-// whoever will not wait.
-func runCommand(args []string, stdout, stderr io.Writer) int {
+// exitStatus is the word and exit status of a command: those of monitoring plugins.
+type exitStatus int
+
+const (
+	statusOK exitStatus = iota
+	statusWarning
+	statusCritical
+	statusUnknown // also of a call that was never carried out
+)
+
+func (s exitStatus) String() string { return [...]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[s] }
+
+// does makes an Action of what a command does. That writes to cmd.Writer, and returns its exit status; an error is printed,
+// and is UNKNOWN unless the status says worse of it than OK. It must not end the process.
+func does(do func(ctx context.Context, cmd *cli.Command) (exitStatus, error)) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		s, err := do(ctx, cmd)
+		if err != nil && s == statusOK {
+			s = statusUnknown
+		}
+		return &outcome{cmd.Name, s, err}
+	}
+}
+
+// outcome is how a command ended.
+type outcome struct {
+	command string
+	status  exitStatus
+	err     error // nil if the command has said all
+}
+
+func (o *outcome) Error() string { return fmt.Sprintf("%s: %s: %v", o.command, o.status, o.err) }
+
+// wrongCall is an error of whoever typed the command.
+type wrongCall struct{ error }
+
+// misuse is an error about how a command was called; where to read more is added when it is printed.
+func misuse(format string, args ...any) error { return wrongCall{fmt.Errorf(format, args...)} }
+
+// runCommand runs what "coredns kms args…" asks for and returns the exit status. The first SIGINT or SIGTERM ends the
+// command's context; a second one kills, for whoever will not wait.
+func runCommand(table []*cli.Command, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	return dispatch(ctx, commands, args, stdout, stderr)
+	return dispatch(ctx, table, args, stdout, stderr)
 }
 
-// dispatch finds the command in the table and runs it.
-func dispatch(ctx context.Context, table []command, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 0 {
-		writeHelp(stderr, table)
-		return exitUsage
+// dispatch finds the command in the table, runs it and returns the exit status. A table serves once: commands hold what was
+// parsed.
+func dispatch(ctx context.Context, table []*cli.Command, args []string, stdout, stderr io.Writer) int {
+	root := &cli.Command{
+		Name:            "kms",
+		UsageText:       "coredns kms COMMAND [ARGUMENT...]",
+		Commands:        append(table, helpCommand()),
+		HideHelpCommand: true, // the library's, of which every command would get one: a host may be called "help"
+		Writer:          stdout,
+		ErrWriter:       stderr,
+		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // which would print and end the process
+		Action:          does(noCommand),
 	}
-	name, rest := args[0], args[1:]
-	switch name {
-	case "-h", "-help", "--help":
-		writeHelp(stdout, table)
-		return 0
-	case "help":
-		if len(rest) == 0 {
-			writeHelp(stdout, table)
-			return 0
+	root.Walk(func(c *cli.Command) error { // the library asks nobody above a command
+		c.OnUsageError = wrongFlag
+		// It takes what stands before -h for a command to explain.
+		c.CommandNotFound = func(_ context.Context, c *cli.Command, _ string) { writeHelp(stdout, c) }
+		return nil
+	})
+	err := root.Run(ctx, append([]string{root.Name}, args...))
+	o := new(outcome)
+	switch {
+	case err == nil: // help was asked for
+		return int(statusOK)
+	case !errors.As(err, &o):
+		o = &outcome{status: statusUnknown, err: err}
+	}
+	if o.err != nil {
+		complain(stderr, strings.TrimPrefix(o.command, root.Name), o.err)
+		if errors.As(o.err, new(wrongCall)) {
+			fmt.Fprintf(stderr, "See \"%s\".\n", strings.TrimSpace("coredns kms help "+strings.TrimPrefix(o.command, root.Name)))
 		}
-		name, rest = rest[0], []string{"-h"}
 	}
-	for _, c := range table {
-		if c.name == name {
-			return c.run(ctx, rest, stdout, stderr)
+	return int(o.status)
+}
+
+// complain writes why a command could not do what it was told.
+func complain(stderr io.Writer, command string, err error) {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "%s: %s\n", strings.TrimSpace("kms "+command), printable(strings.TrimSuffix(line, "\n")))
+	}
+}
+
+// noCommand is what the root does if no word after it is a command.
+func noCommand(_ context.Context, root *cli.Command) (exitStatus, error) {
+	if !root.Args().Present() {
+		writeHelp(root.ErrWriter, root)
+		return statusUnknown, nil
+	}
+	return statusUnknown, unknownCommand(root, root.Args().First())
+}
+
+// unknownCommand is the error for a word that is no command of root.
+func unknownCommand(root *cli.Command, word string) error {
+	var names []string
+	for _, c := range root.VisibleCommands() {
+		names = append(names, c.Name)
+	}
+	names = append(names, "help") // which the library takes for its own and hides
+	if near := nearest(word, names); near != "" {
+		return misuse("unknown command %q; did you mean %q?", word, near)
+	}
+	return misuse("unknown command %q; there is: %s", word, strings.Join(names, ", "))
+}
+
+// wrongFlag says what is wrong with a flag of cmd, and which one was meant.
+func wrongFlag(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+	if word, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
+		var names []string
+		for _, f := range cmd.VisibleFlags() {
+			names = append(names, f.Names()...)
+		}
+		err = fmt.Errorf("there is no flag -%s", word)
+		if near := nearest(word, names); near != "" {
+			err = fmt.Errorf("there is no flag -%s; did you mean -%s?", word, near)
 		}
 	}
-	fmt.Fprintf(stderr, "kms: unknown command %q; there is: %s\n", name, strings.Join(names(table), ", "))
-	return exitUsage
+	return &outcome{cmd.Name, statusUnknown, wrongCall{err}}
 }
 
-func writeHelp(w io.Writer, table []command) {
-	fmt.Fprint(w, "Usage: coredns kms COMMAND [ARGUMENT...]\n\nCommands:\n")
-	columns := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	for _, c := range table {
-		fmt.Fprintf(columns, "  %s\t%s\n", c.name, c.synopsis)
+// nearest is the one of names that word is a slip of the fingers away from: a letter too many, too few, wrong or swapped with
+// its neighbour, two of them in a longer word. Or that it is the beginning of. "" if there is none.
+func nearest(word string, names []string) string {
+	best, least := "", 1+len(word)/4
+	for _, n := range names {
+		d := edits(word, n)
+		if len(word) > 2 && strings.HasPrefix(n, word) {
+			d = 1
+		}
+		if d <= least && d < len(n) && (best == "" || d < least) {
+			best, least = n, d
+		}
 	}
-	fmt.Fprint(columns, "  help [COMMAND]\tlist the commands, or explain one\n")
-	columns.Flush()
+	return best
 }
 
-// names lists every word that dispatch takes.
-func names(table []command) []string {
-	var list []string
-	for _, c := range table {
-		list = append(list, c.name)
+// edits counts how many octets of a to insert, delete, replace or swap with the next to make it b.
+func edits(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
 	}
-	return append(list, "help")
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			replace := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				replace++
+			}
+			rows[i][j] = min(replace, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(a)][len(b)]
 }

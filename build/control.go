@@ -1,9 +1,8 @@
 package main
 
 import (
-	"flag"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -11,11 +10,25 @@ import (
 	"unicode"
 
 	"github.com/coredns-kms/coredns-kms/internal/control"
+
+	"github.com/urfave/cli/v3"
 )
 
 // socketFlag is how the commands that talk to a running server are told where.
-func socketFlag(flags *flag.FlagSet) *string {
-	return flags.String("socket", control.DefaultSocket, "the path that a kms block of the server's Corefile gives to control")
+func socketFlag() cli.Flag {
+	return &cli.StringFlag{Name: "socket", Value: control.DefaultSocket, TakesFile: true,
+		Usage: "the `PATH` that a kms block of the server's Corefile gives to control"}
+}
+
+// server is the running server that cmd is to talk to.
+func server(cmd *cli.Command) control.Client { return control.Client{Socket: cmd.String("socket")} }
+
+// refusal is the exit status for an error of a running server: critical if it answers and refuses, unknown if nobody answers.
+func refusal(err error) exitStatus {
+	if errors.As(err, new(*control.RefusedError)) {
+		return statusCritical
+	}
+	return statusUnknown
 }
 
 // printable is s as a terminal may have it. What a server says of its hosts came from others in part, and whoever is at the
@@ -43,8 +56,3 @@ func ago(d time.Duration) string {
 
 // askedBy is who is at the keyboard, where that is not who runs the program.
 func askedBy() string { return os.Getenv("SUDO_USER") }
-
-// complain writes why a command could not do what it was told.
-func complain(stderr io.Writer, command string, err error) {
-	fmt.Fprintf(stderr, "kms %s: %s\n", command, printable(err.Error()))
-}

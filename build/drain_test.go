@@ -147,7 +147,7 @@ func TestDrainCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			status := drain(t.Context(), strings.Fields(tt.args), &stdout, &stderr)
+			status := kms(t, "drain", strings.Fields(tt.args), &stdout, &stderr)
 			if status != tt.status || !strings.HasPrefix(stdout.String(), tt.stdout) || tt.stdout == "" && stdout.Len() > 0 ||
 				!strings.Contains(stderr.String(), tt.stderr) || tt.stderr == "" && stderr.Len() > 0 {
 				t.Errorf("Status %d, stdout %q, stderr %q", status, stdout.String(), stderr.String())

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,11 +10,11 @@ import (
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/internal/control"
+
+	"github.com/urfave/cli/v3"
 )
 
-const hostsUsage = `Usage: coredns kms hosts [-socket PATH] [-json]
-
-Shows what the running server believes of its KMS hosts: of each its state and for how long,
+const hostsText = `Shows what the running server believes of its KMS hosts: of each its state and for how long,
 priority and weight, how fast it answered last, and what is wrong with it or who drained it.
 
 The server is asked at its control socket: the Corefile needs a line "control PATH" in a kms
@@ -29,44 +28,35 @@ Exit status, as monitoring plugins have it:
 
 Examples:
   coredns kms hosts
-  coredns kms hosts -json -socket /run/kms/control.sock
+  coredns kms hosts -json -socket /run/kms/control.sock`
 
-`
-
-// hosts is "kms hosts".
-func hosts(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("hosts", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	socket := socketFlag(flags)
-	asJSON := flags.Bool("json", false, "print JSON")
-	flags.Usage = func() { fmt.Fprint(flags.Output(), hostsUsage); flags.PrintDefaults() }
-	if status, ok := parseFlags(flags, args, stdout); !ok {
-		return status
+// hostsCommand is "kms hosts".
+func hostsCommand(c clock) *cli.Command {
+	return &cli.Command{
+		Name:        "hosts",
+		Usage:       "show what the running server believes of its KMS hosts",
+		UsageText:   "coredns kms hosts [-socket PATH] [-json]",
+		Description: hostsText,
+		Flags:       []cli.Flag{socketFlag(), jsonFlag()},
+		Action: does(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
+			if cmd.Args().Present() {
+				return statusUnknown, misuse("unexpected %q: coredns kms hosts shows all there are", cmd.Args().First())
+			}
+			all, err := server(cmd).Hosts(ctx)
+			if err != nil {
+				return statusUnknown, err
+			}
+			s, summary := judge(all)
+			if cmd.Bool("json") {
+				return s, writeJSON(cmd.Writer, s, all)
+			}
+			return s, writeHosts(cmd.Writer, fmt.Sprintf("KMS %s - %s", s, summary), all, c)
+		}),
 	}
-	if flags.NArg() > 0 {
-		complain(stderr, "hosts", fmt.Errorf("unexpected %q: coredns kms hosts shows all there are", flags.Arg(0)))
-		return exitUsage
-	}
-	all, err := control.Client{Socket: *socket}.Hosts(ctx)
-	if err != nil {
-		complain(stderr, "hosts", err)
-		return int(statusUnknown)
-	}
-	s, summary := judge(all)
-	if *asJSON {
-		err = writeJSON(stdout, s, all)
-	} else {
-		err = writeHosts(stdout, fmt.Sprintf("KMS %s - %s", s, summary), all, time.Now())
-	}
-	if err != nil {
-		complain(stderr, "hosts", err)
-		return int(statusUnknown)
-	}
-	return int(s)
 }
 
 // judge weighs all hosts into one status, and says how many are up.
-func judge(all control.Hosts) (status, string) {
+func judge(all control.Hosts) (exitStatus, string) {
 	s, up, total := statusOK, 0, 0
 	for _, p := range all.Pools {
 		switch p.Condition {
@@ -96,10 +86,11 @@ func judge(all control.Hosts) (status, string) {
 }
 
 // writeHosts prints a line with the status and a table of hosts.
-func writeHosts(w io.Writer, summary string, all control.Hosts, now time.Time) error {
+func writeHosts(w io.Writer, summary string, all control.Hosts, c clock) error {
 	if _, err := fmt.Fprintln(w, summary); err != nil {
 		return err
 	}
+	now := c.now()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(cells ...string) {
 		for i, c := range cells {
@@ -121,11 +112,11 @@ func writeHosts(w io.Writer, summary string, all control.Hosts, now time.Time) e
 			if h.Announced {
 				state += " (announced)"
 			}
-			row(p.Name, h.Endpoint, state, ago(now.Sub(h.Since)), strconv.Itoa(int(h.Priority)), strconv.Itoa(int(h.Weight)), rtt, because(h))
+			row(p.Name, h.Endpoint, state, ago(now.Sub(h.Since)), strconv.Itoa(int(h.Priority)), strconv.Itoa(int(h.Weight)), rtt, because(h, c.zone))
 		}
 	}
 	for _, d := range all.Absent {
-		row("-", d.Endpoint, "drained (in no pool)", ago(now.Sub(d.At)), "-", "-", "-", drainedBy(d.Drainage))
+		row("-", d.Endpoint, "drained (in no pool)", ago(now.Sub(d.At)), "-", "-", "-", drainedBy(d.Drainage, c.zone))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -138,21 +129,21 @@ func writeHosts(w io.Writer, summary string, all control.Hosts, now time.Time) e
 }
 
 // because is why h is in its state.
-func because(h control.Host) string {
+func because(h control.Host, in *time.Location) string {
 	if h.Drained == nil {
 		return h.Error
 	}
-	text := drainedBy(*h.Drained)
+	text := drainedBy(*h.Drained, in)
 	if h.Error != "" {
 		text += "; " + h.Error
 	}
 	return text
 }
 
-func drainedBy(d control.Drainage) string {
+func drainedBy(d control.Drainage, in *time.Location) string {
 	text := "drained by " + cmp.Or(d.By, "nobody knows whom")
 	if !d.At.IsZero() {
-		text += d.At.Local().Format(" on 2006-01-02 15:04")
+		text += d.At.In(in).Format(" on 2006-01-02 15:04")
 	}
 	if d.Why != "" {
 		text += ": " + d.Why

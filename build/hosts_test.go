@@ -11,7 +11,7 @@ import (
 )
 
 func TestHostsTable(t *testing.T) {
-	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.Local)
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) time.Time { return now.Add(-d) }
 	all := control.Hosts{Version: 1, Pools: []control.Pool{{Name: "example.org", Condition: "unsettled", Hosts: []control.Host{
 		{Endpoint: "kms1.example.org:1688", State: "up", Since: at(50 * time.Hour), Weight: 7, Probed: at(time.Second), RTT: 0.00123},
@@ -20,7 +20,7 @@ func TestHostsTable(t *testing.T) {
 		{Endpoint: "kms3.example.org:1688", State: "claimed", Since: at(0), Announced: true, Error: "bind: \x1b[2J\u202e"},
 	}}}, Absent: []control.Drained{{Endpoint: "gone.example.org:1688", Drainage: control.Drainage{At: at(26 * time.Hour)}}}, Note: "a row cannot be read"}
 	var b bytes.Buffer
-	if err := writeHosts(&b, "KMS OK", all, now); err != nil {
+	if err := writeHosts(&b, "KMS OK", all, clock{func() time.Time { return now }, time.UTC}); err != nil {
 		t.Fatal(err)
 	}
 	want := `KMS OK
@@ -72,14 +72,14 @@ func TestHostsCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			status := hosts(t.Context(), strings.Fields(tt.args), &stdout, &stderr)
+			status := kms(t, "hosts", strings.Fields(tt.args), &stdout, &stderr)
 			if status != tt.status || !strings.HasPrefix(stdout.String(), tt.stdout) || tt.stdout == "" && stdout.Len() > 0 || !strings.Contains(stderr.String(), tt.stderr) {
 				t.Errorf("Status %d, stdout %q, stderr %q", status, stdout.String(), stderr.String())
 			}
 		})
 	}
 	var stdout, stderr bytes.Buffer
-	if status := hosts(t.Context(), append(strings.Fields(host("down")), "-json"), &stdout, &stderr); status != 1 {
+	if status := kms(t, "hosts", append(strings.Fields(host("down")), "-json"), &stdout, &stderr); status != 1 {
 		t.Errorf("Status %d, %s", status, stderr.String())
 	}
 	var got struct {

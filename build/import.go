@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -16,13 +14,10 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/probe"
 
 	"github.com/miekg/dns"
+	"github.com/urfave/cli/v3"
 )
 
-const importUsage = `Usage: coredns kms import [-zone NAME] [OPTION...] FILE
-       coredns kms import -zone NAME [OPTION...] -axfr HOST[:PORT]
-       coredns kms import -zone NAME [OPTION...] -check OLD[:PORT] NEW[:PORT]
-
-Finds the _vlmcs._tcp records of a zone, in a file as BIND has it or by a transfer from a running
+const importText = `Finds the _vlmcs._tcp records of a zone, in a file as BIND has it or by a transfer from a running
 server, and prints the kms block that replaces them, to be pasted into a Corefile. A record is
 commented out, with the reason, if its host is dead, if it stands twice, if no client could use it,
 or if its host is not on the list of licensed ones.
@@ -43,9 +38,7 @@ Exit status, as monitoring plugins have it:
 Examples:
   coredns kms import -zone corp.example.org /etc/bind/db.corp.example.org
   coredns kms import -zone corp.example.org -axfr ns1.example.org -keyfile transfer.key
-  coredns kms import -zone corp.example.org -check 192.0.2.53 127.0.0.1:1053
-
-`
+  coredns kms import -zone corp.example.org -check 192.0.2.53 127.0.0.1:1053`
 
 // importOptions is what one call of "kms import" asks for.
 type importOptions struct {
@@ -61,29 +54,49 @@ type importOptions struct {
 	args      []string // the file, or the servers to compare
 }
 
-// importRecords is "kms import".
-func importRecords(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, exit, err := parseImport(args, stdout, stderr)
-	if err == nil && exit >= 0 {
-		return exit
+// importCommand is "kms import".
+func importCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "import",
+		Usage: "take over the KMS hosts of a zone file or of a running DNS server",
+		UsageText: "coredns kms import [-zone NAME] [FLAG...] FILE\n" +
+			"coredns kms import -zone NAME [FLAG...] -axfr HOST[:PORT]\n" +
+			"coredns kms import -zone NAME [FLAG...] -check OLD[:PORT] NEW[:PORT]",
+		Description: importText,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "zone", Aliases: []string{"origin"}, Usage: "`NAME` of the zone; names in a file are relative to it before any $ORIGIN"},
+			&cli.StringFlag{Name: "axfr", Usage: "transfer the zone from `HOST[:PORT]`"},
+			&cli.StringFlag{Name: "key",
+				Usage: "TSIG key for -axfr, `NAME:ALGORITHM:SECRET`, as in update.example.org:hmac-sha256:BASE64; rather use -keyfile"},
+			&cli.StringFlag{Name: "keyfile", TakesFile: true, Usage: "`FILE` with the TSIG key for -axfr, as tsig-keygen writes it"},
+			&cli.StringFlag{Name: "directory", TakesFile: true,
+				Usage: "`DIR` where relative $INCLUDE paths begin, as named's option (where the file is)"},
+			&cli.StringFlag{Name: "licensed", TakesFile: true,
+				Usage: "the hosts that are licensed, `FILE|NAME,NAME`; a record of any other is commented out"},
+			&cli.BoolFlag{Name: "addresses", Usage: "write the addresses that the zone has into the block, so that names are not looked up"},
+			&cli.BoolFlag{Name: "no-probe", Usage: "ask no host whether it serves"},
+			&cli.DurationFlag{Name: "timeout", Value: config.Default().Probe.Timeout, Usage: "`DURATION` of a probe, for each address of a host"},
+			&cli.BoolFlag{Name: "check", Usage: "compare what two servers answer"},
+			jsonFlag(),
+		},
+		ShellComplete: argumentFiles,
+		Action:        does(importRecords),
 	}
-	var s status
+}
+
+func importRecords(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
+	o, err := parseImport(cmd)
 	switch {
 	case err != nil:
+		return statusUnknown, err
 	case o.check:
-		s, err = checkServers(ctx, o, stdout)
-	default:
-		s, err = importZone(ctx, o, stdout)
+		return checkServers(ctx, o, cmd.Writer)
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "kms import: %v\n", err)
-		return exitUsage
-	}
-	return int(s)
+	return importZone(ctx, o, cmd.Writer)
 }
 
 // importZone prints the block that replaces the records of a zone.
-func importZone(ctx context.Context, o importOptions, stdout io.Writer) (status, error) {
+func importZone(ctx context.Context, o importOptions, stdout io.Writer) (exitStatus, error) {
 	z := &zoneContents{}
 	var err error
 	if o.axfr != "" {
@@ -109,60 +122,42 @@ func importZone(ctx context.Context, o importOptions, stdout io.Writer) (status,
 	return plan.status(), err
 }
 
-// parseImport reads the command line. If the call is over with that, exit is its status; otherwise it is below 0.
-func parseImport(args []string, stdout, stderr io.Writer) (o importOptions, exit int, err error) {
-	flags := flag.NewFlagSet("import", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	var zone, key, keyFile, licensed string
-	for _, name := range []string{"zone", "origin"} {
-		flags.StringVar(&zone, name, "", "`NAME` of the zone; names in a file are relative to it before any $ORIGIN")
+// parseImport is what the flags of cmd say.
+func parseImport(cmd *cli.Command) (o importOptions, err error) {
+	o = importOptions{
+		axfr:      cmd.String("axfr"),
+		directory: cmd.String("directory"),
+		check:     cmd.Bool("check"),
+		addresses: cmd.Bool("addresses"),
+		asJSON:    cmd.Bool("json"),
+		args:      cmd.Args().Slice(),
 	}
-	flags.StringVar(&o.axfr, "axfr", "", "transfer the zone from `HOST[:PORT]`")
-	flags.StringVar(&key, "key", "", "TSIG key for -axfr, `NAME:ALGORITHM:SECRET`, as in update.example.org:hmac-sha256:BASE64; rather use -keyfile")
-	flags.StringVar(&keyFile, "keyfile", "", "`FILE` with the TSIG key for -axfr, as tsig-keygen writes it")
-	flags.StringVar(&o.directory, "directory", "", "`DIR` where relative $INCLUDE paths begin, as named's option (where the file is)")
-	flags.StringVar(&licensed, "licensed", "", "`FILE|NAME,NAME`: the hosts that are licensed; a record of any other is commented out")
-	flags.BoolVar(&o.addresses, "addresses", false, "write the addresses that the zone has into the block, so that names are not looked up")
-	noProbe := flags.Bool("no-probe", false, "ask no host whether it serves")
-	timeout := flags.Duration("timeout", config.Default().Probe.Timeout, "of a probe, for each address of a host")
-	flags.BoolVar(&o.check, "check", false, "compare what two servers answer")
-	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
-	flags.Usage = func() { fmt.Fprint(flags.Output(), importUsage); flags.PrintDefaults() }
-
-	for rest := args; ; { // words may stand before options
-		if exit, ok := parseFlags(flags, rest, stdout); !ok {
-			return o, exit, nil
-		}
-		if flags.NArg() == 0 {
-			break
-		}
-		o.args, rest = append(o.args, flags.Arg(0)), flags.Args()[1:]
+	timeout := cmd.Duration("timeout")
+	if timeout <= 0 || timeout > time.Hour {
+		return o, misuse("timeout %s: from above 0 to 1h", timeout)
 	}
-	if !*noProbe {
-		o.prober = &probe.Prober{Timeout: *timeout, Gate: make(probe.Gate, probe.InFlight)}
+	if !cmd.Bool("no-probe") {
+		o.prober = &probe.Prober{Timeout: timeout, Gate: make(probe.Gate, probe.InFlight)}
 	}
-	if *timeout <= 0 || *timeout > time.Hour {
-		return o, -1, fmt.Errorf("timeout %s: from above 0 to 1h", *timeout)
-	}
-	if zone != "" {
+	if zone := cmd.String("zone"); zone != "" {
 		if o.zone, err = canonicalName(zone); err != nil {
-			return o, -1, fmt.Errorf("-zone %q: a domain name, as in corp.example.org", zone)
+			return o, misuse("-zone %q: a domain name, as in corp.example.org", zone)
 		}
 	}
-	if o.licensed, err = readLicenses(licensed); err != nil {
-		return o, -1, err
+	if o.licensed, err = readLicenses(cmd.String("licensed")); err != nil {
+		return o, err
 	}
-	if o.key, err = readKey(key, keyFile); err != nil {
-		return o, -1, err
+	if o.key, err = readKey(cmd.String("key"), cmd.String("keyfile")); err != nil {
+		return o, err
 	}
-	return o, -1, o.settle()
+	return o, o.settle()
 }
 
 // settle checks that the options go together, and completes the names of servers.
 func (o *importOptions) settle() (err error) {
 	switch {
 	case o.check && (len(o.args) != 2 || o.zone == "" || o.axfr != ""):
-		return errors.New("-check takes two servers and a zone: coredns kms import -zone NAME -check OLD[:PORT] NEW[:PORT]")
+		return misuse("-check takes two servers and a zone: coredns kms import -zone NAME -check OLD[:PORT] NEW[:PORT]")
 	case o.check:
 		for i, server := range o.args {
 			if o.args[i], err = serverAddress(server); err != nil {
@@ -170,14 +165,14 @@ func (o *importOptions) settle() (err error) {
 			}
 		}
 	case o.axfr != "" && (o.zone == "" || len(o.args) > 0):
-		return errors.New("-axfr takes a zone and no file: coredns kms import -zone NAME -axfr HOST[:PORT]")
+		return misuse("-axfr takes a zone and no file: coredns kms import -zone NAME -axfr HOST[:PORT]")
 	case o.axfr != "":
 		o.axfr, err = serverAddress(o.axfr)
 	case len(o.args) != 1:
-		return errors.New("one zone file: coredns kms import -zone NAME FILE; or -axfr HOST[:PORT], or -check OLD NEW")
+		return misuse("one zone file: coredns kms import -zone NAME FILE; or -axfr HOST[:PORT], or -check OLD NEW")
 	}
 	if o.key.name != "" && o.axfr == "" {
-		return errors.New("a TSIG key is for -axfr alone")
+		return misuse("a TSIG key is for -axfr alone")
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +20,7 @@ import (
 )
 
 // checkServers is "kms import -check": it asks both servers and prints what differs.
-func checkServers(ctx context.Context, o importOptions, stdout io.Writer) (status, error) {
+func checkServers(ctx context.Context, o importOptions, stdout io.Writer) (exitStatus, error) {
 	service := config.ServiceName(o.zone)
 	var was, is answered
 	var errs [2]error
@@ -44,9 +43,7 @@ func checkServers(ctx context.Context, o importOptions, stdout io.Writer) (statu
 	}
 	s := weigh(found)
 	if o.asJSON {
-		e := json.NewEncoder(stdout)
-		e.SetIndent("", "  ")
-		return s, e.Encode(struct {
+		return s, printJSON(stdout, struct {
 			Version int        `json:"version"`
 			Status  string     `json:"status"`
 			Service string     `json:"service"`
@@ -178,7 +175,7 @@ func (a answered) find(name string) *targetAnswer {
 }
 
 // writeCompared prints a line with the status, then one for each host.
-func writeCompared(w io.Writer, s status, was, is answered, found []compared) error {
+func writeCompared(w io.Writer, s exitStatus, was, is answered, found []compared) error {
 	n := make(map[string]int)
 	for _, c := range found {
 		n[c.mark()]++

@@ -50,7 +50,7 @@ func TestCompareAnswers(t *testing.T) {
 		probed   probe.Result // of every host
 		licensed licenses
 		want     string // of the last host
-		status   status
+		status   exitStatus
 	}{
 		"same":                {was: answering("o", a, b), is: answering("n", b, a), want: "same b.b:1688: priority 0 weight 0"},
 		"missing":             {was: answering("o", a, b), is: answering("n", a), probed: passed, want: "DIFFERS b.b:1688: missing: the old server has it with priority 0 weight 0; asked now: passed", status: statusCritical},

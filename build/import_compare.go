@@ -44,7 +44,7 @@ func (c compared) mark() string {
 }
 
 // weigh is the status of all findings together.
-func weigh(found []compared) status {
+func weigh(found []compared) exitStatus {
 	s := statusOK
 	for _, c := range found {
 		switch c.mark() {

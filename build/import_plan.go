@@ -228,7 +228,7 @@ func (t *taking) conclude(r probe.Result) {
 }
 
 // status is how the import went as a whole.
-func (p *importPlan) status() status {
+func (p *importPlan) status() exitStatus {
 	taken, changed := 0, len(p.notes)
 	for _, b := range p.blocks {
 		changed += len(b.notes)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -164,9 +163,7 @@ func (p *importPlan) writeJSON(w io.Writer, addresses bool) error {
 		}
 		blocks = append(blocks, out)
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(struct {
+	return printJSON(w, struct {
 		Version  int      `json:"version"`
 		Status   string   `json:"status"`
 		Source   string   `json:"source"`

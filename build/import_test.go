@@ -19,7 +19,7 @@ import (
 func runImport(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	status = importRecords(t.Context(), args, &out, &errs)
+	status = kms(t, "import", args, &out, &errs)
 	return status, out.String(), errs.String()
 }
 

@@ -28,7 +28,7 @@ var version string
 func main() {
 	// Before coremain.Run: it takes any positional argument for a mistake.
 	if len(os.Args) > 1 && os.Args[1] == "kms" {
-		os.Exit(runCommand(os.Args[2:], os.Stdout, os.Stderr))
+		os.Exit(runCommand(commands(wall()), os.Args[2:], os.Stdout, os.Stderr))
 	}
 
 	if err := placeKMS(); err != nil {

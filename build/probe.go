@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/netip"
@@ -14,14 +11,14 @@ import (
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/probe"
+
+	"github.com/urfave/cli/v3"
 )
 
 // maxProbed bounds the hosts of one call.
 const maxProbed = config.MaxHosts
 
-const probeUsage = `Usage: coredns kms probe [-json] [-kind rpc|tcp] [-timeout D] [-warn D] HOST[:PORT]...
-
-Asks each host whether it serves KMS: connects and binds to the KMS interface over DCE/RPC,
+const probeText = `Asks each host whether it serves KMS: connects and binds to the KMS interface over DCE/RPC,
 as a client does, and closes. Nothing is activated and no host's count changes.
 
 Exit status, as monitoring plugins have it:
@@ -32,21 +29,25 @@ Exit status, as monitoring plugins have it:
 
 Examples:
   coredns kms probe kms1.example.org
-  coredns kms probe -json -timeout 5s 192.0.2.10 [2001:db8::10]:1688
+  coredns kms probe -json -timeout 5s 192.0.2.10 [2001:db8::10]:1688`
 
-`
-
-// status is the word and exit status of a check.
-type status int
-
-const (
-	statusOK status = iota
-	statusWarning
-	statusCritical
-	statusUnknown
-)
-
-func (s status) String() string { return [...]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[s] }
+// probeCommand is "kms probe". As every command it says in Usage what it does in one line, in UsageText how it is called, and
+// in Description what it does, with paragraphs for the exit status and examples, which man pages have sections for.
+func probeCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "probe",
+		Usage:       "ask KMS hosts whether they serve, without being counted",
+		UsageText:   "coredns kms probe [-json] [-kind rpc|tcp] [-timeout DURATION] [-warn DURATION] HOST[:PORT]...",
+		Description: probeText,
+		Flags: []cli.Flag{
+			jsonFlag(),
+			&cli.StringFlag{Name: "kind", Value: "rpc", Usage: "ask by `rpc|tcp`: connect and bind, or connect only"},
+			&cli.DurationFlag{Name: "timeout", Value: config.Default().Probe.Timeout, Usage: "`DURATION` for each address of a host"},
+			&cli.DurationFlag{Name: "warn", Usage: "a pass that takes longer than `DURATION` is a warning (0: never)"},
+		},
+		Action: does(probeHosts),
+	}
+}
 
 // probed is what came of one host.
 type probed struct {
@@ -54,66 +55,30 @@ type probed struct {
 	Result probe.Result `json:"result"`
 }
 
-// probeHosts is "kms probe".
-func probeHosts(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("probe", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	asJSON := flags.Bool("json", false, "print JSON")
-	kind := flags.String("kind", "rpc", "rpc: connect and bind; tcp: connect only")
-	timeout := flags.Duration("timeout", config.Default().Probe.Timeout, "for each address of a host")
-	warn := flags.Duration("warn", 0, "a pass that takes longer is a warning (0: never)")
-	flags.Usage = func() { fmt.Fprint(flags.Output(), probeUsage); flags.PrintDefaults() }
-	if status, ok := parseFlags(flags, args, stdout); !ok {
-		return status
-	}
-	prober := probe.Prober{Timeout: *timeout, Gate: make(probe.Gate, probe.InFlight)}
+func probeHosts(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
+	prober := probe.Prober{Timeout: cmd.Duration("timeout"), Gate: make(probe.Gate, probe.InFlight)}
 	var err error
-	switch prober.Kind, err = config.ParseProbeKind(*kind); {
+	switch prober.Kind, err = config.ParseProbeKind(cmd.String("kind")); {
 	case err != nil:
-	case *timeout <= 0 || *timeout > time.Hour:
-		err = fmt.Errorf("timeout %s: from above 0 to 1h", *timeout)
-	case flags.NArg() == 0:
-		err = errors.New("no host: coredns kms probe HOST[:PORT]")
-	case flags.NArg() > maxProbed:
-		err = fmt.Errorf("%d hosts: at most %d in one call", flags.NArg(), maxProbed)
+		return statusUnknown, wrongCall{err}
+	case prober.Timeout <= 0 || prober.Timeout > time.Hour:
+		return statusUnknown, misuse("timeout %s: from above 0 to 1h", prober.Timeout)
+	case cmd.NArg() == 0:
+		return statusUnknown, misuse("no host: coredns kms probe HOST[:PORT]")
+	case cmd.NArg() > maxProbed:
+		return statusUnknown, misuse("%d hosts: at most %d in one call", cmd.NArg(), maxProbed)
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "kms probe: %v\n", err)
-		return exitUsage
-	}
-	all := make([]probed, flags.NArg())
+	all := make([]probed, cmd.NArg())
 	var wg sync.WaitGroup
-	for i, host := range flags.Args() {
+	for i, host := range cmd.Args().Slice() {
 		wg.Go(func() { all[i] = probed{host, probeHost(ctx, prober, host)} })
 	}
 	wg.Wait()
-
-	s := verdict(all, *warn)
-	if *asJSON {
-		err = writeProbesJSON(stdout, s, all)
-	} else {
-		err = writeProbes(stdout, s, all, prober.Kind)
+	s := verdict(all, cmd.Duration("warn"))
+	if cmd.Bool("json") {
+		return s, writeProbesJSON(cmd.Writer, s, all)
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "kms probe: %v\n", err)
-		return exitUsage
-	}
-	return int(s)
-}
-
-// parseFlags parses args and says whether to go on; if not, the first result is the exit status.
-func parseFlags(flags *flag.FlagSet, args []string, stdout io.Writer) (int, bool) {
-	for _, a := range args {
-		if a == "-h" || a == "-help" || a == "--help" {
-			flags.SetOutput(stdout)
-			flags.Usage()
-			return 0, false
-		}
-	}
-	if err := flags.Parse(args); err != nil {
-		return exitUsage, false
-	}
-	return 0, true
+	return s, writeProbes(cmd.Writer, s, all, prober.Kind)
 }
 
 // probeHost finds host's addresses and asks it. Here short names are fine: a person typed them.
@@ -136,7 +101,7 @@ func probeHost(ctx context.Context, prober probe.Prober, host string) probe.Resu
 }
 
 // verdict weighs all results into one status.
-func verdict(all []probed, warn time.Duration) status {
+func verdict(all []probed, warn time.Duration) exitStatus {
 	passed, failed, unknown, slow := 0, 0, 0, 0
 	for _, p := range all {
 		switch r := p.Result; {
@@ -164,7 +129,7 @@ func verdict(all []probed, warn time.Duration) status {
 
 // writeProbes prints what monitoring plugins print: a line with the status and, behind a bar, the times to be graphed; then
 // a line for each host.
-func writeProbes(w io.Writer, s status, all []probed, kind config.ProbeKind) error {
+func writeProbes(w io.Writer, s exitStatus, all []probed, kind config.ProbeKind) error {
 	passed := 0
 	var times, lines strings.Builder
 	for _, p := range all {
@@ -175,9 +140,9 @@ func writeProbes(w io.Writer, s status, all []probed, kind config.ProbeKind) err
 			mark = "?"
 		case r.Outcome == probe.Passed:
 			passed, mark = passed+1, "ok"
-			fmt.Fprintf(&times, " '%s'=%.6fs", strings.ReplaceAll(p.Host, "'", ""), r.RTT.Seconds())
+			fmt.Fprintf(&times, " '%s'=%.6fs", strings.ReplaceAll(printable(p.Host), "'", ""), r.RTT.Seconds())
 		}
-		fmt.Fprintf(&lines, "%-4s  %s  %s", mark, p.Host, r)
+		fmt.Fprintf(&lines, "%-4s  %s  %s", mark, printable(p.Host), printable(r.String()))
 		if r.Syntax != "" {
 			fmt.Fprintf(&lines, ", speaks %s", r.Syntax)
 		}
@@ -191,10 +156,8 @@ func writeProbes(w io.Writer, s status, all []probed, kind config.ProbeKind) err
 	return err
 }
 
-func writeProbesJSON(w io.Writer, s status, all []probed) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(struct {
+func writeProbesJSON(w io.Writer, s exitStatus, all []probed) error {
+	return printJSON(w, struct {
 		Version int      `json:"version"`
 		Status  string   `json:"status"`
 		Hosts   []probed `json:"hosts"`

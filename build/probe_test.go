@@ -64,7 +64,7 @@ func TestProbeCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			status := probeHosts(t.Context(), strings.Fields(tt.args), &stdout, &stderr)
+			status := kms(t, "probe", strings.Fields(tt.args), &stdout, &stderr)
 			first, _, _ := strings.Cut(stdout.String(), "\n")
 			if status != tt.status || !strings.HasPrefix(first, tt.stdout) || tt.stdout == "" && first != "" || !strings.Contains(stderr.String(), tt.stderr) {
 				t.Errorf("Status %d, stdout %q, stderr %q", status, stdout.String(), stderr.String())
@@ -76,7 +76,7 @@ func TestProbeCommand(t *testing.T) {
 func TestProbeCommandJSON(t *testing.T) {
 	up, down := rehearsalHost(t), nobody(t)
 	var stdout, stderr bytes.Buffer
-	if status := probeHosts(t.Context(), []string{"-json", up, down}, &stdout, &stderr); status != 1 {
+	if status := kms(t, "probe", []string{"-json", up, down}, &stdout, &stderr); status != 1 {
 		t.Errorf("Status %d, %s", status, stderr.String())
 	}
 	var got struct {
@@ -108,7 +108,7 @@ func TestRehearseCommand(t *testing.T) {
 		"help":           {"-h", 0, "Usage: coredns kms rehearse"},
 	} {
 		var stdout, stderr bytes.Buffer
-		if status := rehearse(t.Context(), strings.Fields(tt.args), &stdout, &stderr); status != tt.status || !strings.Contains(stdout.String()+stderr.String(), tt.want) {
+		if status := kms(t, "rehearse", strings.Fields(tt.args), &stdout, &stderr); status != tt.status || !strings.Contains(stdout.String()+stderr.String(), tt.want) {
 			t.Errorf("%s: status %d, stdout %q, stderr %q", name, status, stdout.String(), stderr.String())
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -12,12 +11,11 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
 	"github.com/coredns-kms/coredns-kms/kmsresponder"
+
+	"github.com/urfave/cli/v3"
 )
 
-const rehearseUsage = `Usage: coredns kms rehearse -listen ADDRESS [-group GROUP] [-secret TEXT] [-ndr64]
-       coredns kms rehearse -domain SUFFIX[,SUFFIX]... [-server ADDRESS] [-clients N]
-
-With -listen it stands in for a KMS host, so that there is something to check and to fail. It
+const rehearseText = `With -listen it stands in for a KMS host, so that there is something to check and to fail. It
 counts clients by the rules of a KMS host and activates nothing: it seals its messages with
 the secret of a rehearsal, which no genuine client accepts. Stop it with Ctrl-C to see a host
 die.
@@ -27,14 +25,15 @@ _vlmcs._tcp under the suffixes, chooses by priority and weight, asks, and goes o
 host if that one fails. A client is activated once its host counts 25 clients (5 for servers),
 so in the first round the first clients are not, and come again in the second.
 
-Exit status with -domain: 0 if all clients were activated in the last round, 1 if some were,
-2 if none was, 3 for a wrong call.
+Exit status with -domain:
+  0  all clients were activated in the last round
+  1  some were
+  2  none was
+  3  it was broken off, or a wrong call
 
 Examples:
   coredns kms rehearse -listen 127.0.0.1:16881
-  coredns kms rehearse -domain corp.example.org -server 127.0.0.1:1053 -clients 30
-
-`
+  coredns kms rehearse -domain corp.example.org -server 127.0.0.1:1053 -clients 30`
 
 // maxClients and maxRounds bound a rehearsal of clients.
 const (
@@ -59,51 +58,55 @@ type rehearsal struct {
 	group, secret string
 }
 
-// rehearse is "kms rehearse".
-func rehearse(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// rehearseCommand is "kms rehearse".
+func rehearseCommand() *cli.Command {
 	var r rehearsal
-	flags := flag.NewFlagSet("rehearse", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.StringVar(&r.listen, "listen", "", "be a host: address and port to listen on")
-	flags.StringVar(&r.name, "name", "", "host: what it calls itself in its answers")
 	d := config.DefaultRehearse("")
-	flags.DurationVar(&r.activation, "activation", d.ActivationInterval, "host: when clients that were not activated are to come again")
-	flags.DurationVar(&r.renewal, "renewal", d.RenewalInterval, "host: when activated clients are to come again")
-	flags.BoolVar(&r.ndr64, "ndr64", false, "host: prefer NDR64, as hosts since Windows 8 and Server 2012 do")
-	flags.StringVar(&r.domain, "domain", "", "be clients: DNS suffixes to look under, with commas between")
-	flags.StringVar(&r.server, "server", "", "clients: DNS server to ask, address and port (the machine's own if not given)")
-	flags.IntVar(&r.clients, "clients", 30, "clients: how many")
-	flags.IntVar(&r.rounds, "rounds", 2, "clients: how often each asks")
-	flags.IntVar(&r.parallel, "parallel", 1, "clients: how many ask at once")
-	flags.IntVar(&r.version, "protocol", 4, "clients: protocol version, 4, 5 or 6; only 4 shows its fields to a responder")
-	flags.BoolVar(&r.anyOrder, "vista", false, "clients: choose hosts at random, as Windows Vista does")
-	flags.StringVar(&r.group, "group", "", "host: what its key activates (any); clients: what they are (client-vl)")
-	flags.StringVar(&r.secret, "secret", "", "the site's secret, the same for hosts and clients")
-	flags.Usage = func() { fmt.Fprint(flags.Output(), rehearseUsage); flags.PrintDefaults() }
-	if status, ok := parseFlags(flags, args, stdout); !ok {
-		return status
+	return &cli.Command{
+		Name:  "rehearse",
+		Usage: "be a rehearsal KMS host, or clients of one, for trying things out",
+		UsageText: "coredns kms rehearse -listen ADDRESS [-group GROUP] [-secret TEXT] [-ndr64]\n" +
+			"coredns kms rehearse -domain SUFFIX[,SUFFIX]... [-server ADDRESS] [-clients N]",
+		Description: rehearseText,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "listen", Destination: &r.listen, Usage: "be a host: `ADDRESS` and port to listen on"},
+			&cli.StringFlag{Name: "name", Destination: &r.name, Usage: "host: what it calls itself in its answers"},
+			&cli.DurationFlag{Name: "activation", Destination: &r.activation, Value: d.ActivationInterval,
+				Usage: "host: when clients that were not activated are to come again"},
+			&cli.DurationFlag{Name: "renewal", Destination: &r.renewal, Value: d.RenewalInterval,
+				Usage: "host: when activated clients are to come again"},
+			&cli.BoolFlag{Name: "ndr64", Destination: &r.ndr64, Usage: "host: prefer NDR64, as hosts since Windows 8 and Server 2012 do"},
+			&cli.StringFlag{Name: "domain", Destination: &r.domain, Usage: "be clients: DNS `SUFFIX,...` to look under, with commas between"},
+			&cli.StringFlag{Name: "server", Destination: &r.server,
+				Usage: "clients: DNS server to ask, `ADDRESS` and port (the machine's own if not given)"},
+			&cli.IntFlag{Name: "clients", Destination: &r.clients, Value: 30, Usage: "clients: how many"},
+			&cli.IntFlag{Name: "rounds", Destination: &r.rounds, Value: 2, Usage: "clients: how often each asks"},
+			&cli.IntFlag{Name: "parallel", Destination: &r.parallel, Value: 1, Usage: "clients: how many ask at once"},
+			&cli.IntFlag{Name: "protocol", Destination: &r.version, Value: 4,
+				Usage: "clients: protocol version, 4, 5 or 6; only 4 shows its fields to a responder"},
+			&cli.BoolFlag{Name: "vista", Destination: &r.anyOrder, Usage: "clients: choose hosts at random, as Windows Vista does"},
+			&cli.StringFlag{Name: "group", Destination: &r.group,
+				Usage: "host: what its key activates, `any|client-vl|server-a|server-b|server-c` (any); clients: what they are (client-vl)"},
+			&cli.StringFlag{Name: "secret", Destination: &r.secret, Usage: "the site's secret, the same for hosts and clients"},
+		},
+		Action: does(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
+			switch {
+			case cmd.Args().Present():
+				return statusUnknown, misuse("unexpected %q", cmd.Args().First())
+			case r.listen == "" && r.domain == "":
+				return statusUnknown, misuse("-listen or -domain is missing, as in -listen 127.0.0.1:16881 or -domain corp.example.org")
+			case r.listen != "" && r.domain != "":
+				return statusUnknown, misuse("-listen and -domain: a host or clients, not both in one call")
+			case r.listen != "":
+				return r.host(ctx, cmd.Writer)
+			}
+			return r.fleet(ctx, cmd.Writer)
+		}),
 	}
-	var err error
-	switch {
-	case flags.NArg() > 0:
-		err = fmt.Errorf("unexpected %q", flags.Arg(0))
-	case r.listen == "" && r.domain == "":
-		err = fmt.Errorf("-listen or -domain is missing, as in -listen 127.0.0.1:16881 or -domain corp.example.org")
-	case r.listen != "" && r.domain != "":
-		err = fmt.Errorf("-listen and -domain: a host or clients, not both in one call")
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "kms rehearse: %v\n", err)
-		return exitUsage
-	}
-	if r.listen != "" {
-		return r.host(ctx, stdout, stderr)
-	}
-	return r.fleet(ctx, stdout, stderr)
 }
 
 // host is a rehearsal host until ctx is done.
-func (r rehearsal) host(ctx context.Context, stdout, stderr io.Writer) int {
+func (r rehearsal) host(ctx context.Context, stdout io.Writer) (exitStatus, error) {
 	c := config.Rehearse{Address: r.listen, Secret: r.secret, ActivationInterval: r.activation, RenewalInterval: r.renewal}
 	err := c.Validate()
 	if err == nil && r.group != "" {
@@ -114,8 +117,7 @@ func (r rehearsal) host(ctx context.Context, stdout, stderr io.Writer) int {
 		ln, err = net.Listen("tcp", r.listen)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "kms rehearse: %v\n", err)
-		return exitUsage
+		return statusUnknown, err
 	}
 	fmt.Fprintf(stdout, "rehearsal KMS host on %s, until it is stopped\n", ln.Addr())
 	lines := make(chan string, 64)
@@ -135,14 +137,13 @@ func (r rehearsal) host(ctx context.Context, stdout, stderr io.Writer) int {
 	close(lines)
 	<-done
 	if err != nil {
-		fmt.Fprintf(stderr, "kms rehearse: %v\n", err)
-		return 1
+		return statusWarning, err
 	}
-	return 0
+	return statusOK, nil
 }
 
 // fleet is clients that ask, round after round.
-func (r rehearsal) fleet(ctx context.Context, stdout, stderr io.Writer) int {
+func (r rehearsal) fleet(ctx context.Context, stdout io.Writer) (exitStatus, error) {
 	like := kmsresponder.RehearsalClient{Name: "REHEARSAL", Secret: []byte(r.secret), AnyOrder: r.anyOrder}
 	for s := range strings.SplitSeq(r.domain, ",") {
 		like.Suffixes = append(like.Suffixes, strings.TrimSpace(s))
@@ -167,8 +168,7 @@ func (r rehearsal) fleet(ctx context.Context, stdout, stderr io.Writer) int {
 		like.Discover, err = discoverer(r.server)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "kms rehearse: %v\n", err)
-		return exitUsage
+		return statusUnknown, err
 	}
 	fleet := kmsresponder.NewFleet(r.clients, like)
 	fleet.Parallel = r.parallel
@@ -178,18 +178,18 @@ func (r rehearsal) fleet(ctx context.Context, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stdout, attemptLine(n+1, fleet.Clients[client].Name, a))
 		})
 		if ctx.Err() != nil {
-			return exitUsage
+			return statusUnknown, nil
 		}
 		fmt.Fprintf(stdout, "round %d: %d of %d clients activated, count %d, in %s\n",
 			n+1, last.Activated, r.clients, last.Count, last.Took.Round(time.Millisecond))
 	}
 	switch last.Activated {
 	case r.clients:
-		return int(statusOK)
+		return statusOK, nil
 	case 0:
-		return int(statusCritical)
+		return statusCritical, nil
 	}
-	return int(statusWarning)
+	return statusWarning, nil
 }
 
 // attemptLine is one attempt of one client in words.

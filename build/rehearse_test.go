@@ -75,7 +75,7 @@ func TestRehearseClients(t *testing.T) {
 	server := zone(t, rehearsalHost(t))
 	var stdout, stderr bytes.Buffer
 	args := "-domain nothing.example.org,example.org -server " + server
-	if status := rehearse(t.Context(), strings.Fields(args), &stdout, &stderr); status != 0 {
+	if status := kms(t, "rehearse", strings.Fields(args), &stdout, &stderr); status != 0 {
 		t.Fatalf("Status %d, %s%s", status, stdout.String(), stderr.String())
 	}
 	for _, want := range []string{
@@ -105,7 +105,7 @@ func TestRehearseClients(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			status := rehearse(t.Context(), strings.Fields(tt.args), &stdout, &stderr)
+			status := kms(t, "rehearse", strings.Fields(tt.args), &stdout, &stderr)
 			if out := stdout.String() + stderr.String(); status != tt.status || !strings.Contains(strings.ToUpper(out), strings.ToUpper(tt.want)) {
 				t.Errorf("Status %d, want %d and %q: %s", status, tt.status, tt.want, out)
 			}
@@ -119,7 +119,7 @@ func TestRehearseServersNeedFive(t *testing.T) {
 	for _, protocol := range []int{4, 6} {
 		var stdout, stderr bytes.Buffer
 		args := fmt.Sprintf("-group server-b -clients 5 -protocol %d -domain example.org -server %s", protocol, server)
-		if status := rehearse(t.Context(), strings.Fields(args), &stdout, &stderr); status != 0 || !strings.Contains(stdout.String(), "count 5") {
+		if status := kms(t, "rehearse", strings.Fields(args), &stdout, &stderr); status != 0 || !strings.Contains(stdout.String(), "count 5") {
 			t.Errorf("Protocol %d: status %d, %s%s", protocol, status, stdout.String(), stderr.String())
 		}
 	}

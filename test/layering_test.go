@@ -137,7 +137,7 @@ var layers = []layer{
 		pkg:    "build",
 		why:    "the program: the root beside all of CoreDNS, and the commands on top of the packages",
 		allow:  []string{".", "internal/...", "kmsresponder"},
-		others: slices.Concat(coreDNS, miekgDNS, prometheus),
+		others: slices.Concat(coreDNS, miekgDNS, prometheus, []string{"github.com/urfave/cli/v3", "golang.org/x/term", "golang.org/x/text/width"}),
 		bundle: true,
 	},
 }

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/status"
+
+	"github.com/urfave/cli/v3"
+)
+
+// silentTooLong is after how many days without a call a client is near the end of the 180 that its activation holds.
+const silentTooLong = 150
+
+// clientPage is how many clients are asked for at once: what goes into an answer of the server many times over.
+const clientPage = 10_000
+
+const clientsText = `Shows the clients that called the running server's responder, those first that called longest ago:
+what they call themselves, from where, when they last called, when a host last took their request,
+and what came of it. An activation holds for 180 days, and clients renew it every 7: who has been
+silent for 90 days is gone or ill, and who has been for 150 is soon not activated any more.
+
+-search takes part of a name, an address, a network or a CMID. -csv and -json have all clients,
+the others the first 100 unless -limit says how many. "kms why" says more of one.
+
+The server is asked at its control socket: the Corefile needs a line "control PATH" in a kms
+block, and whoever may write to the socket may ask.
+
+Exit status, as monitoring plugins have it:
+  0  OK        no client of those shown is silent for 150 days
+  1  WARNING   some are
+  3  UNKNOWN   the server could not be asked, or a wrong call
+
+Examples:
+  coredns kms clients
+  coredns kms clients -silent 90
+  coredns kms clients -search 10.1.0.0/16 -unserved
+  coredns kms clients -csv >clients.csv`
+
+// clientsCommand is "kms clients".
+func clientsCommand(c clock) *cli.Command {
+	return &cli.Command{
+		Name:        "clients",
+		Usage:       "show who was activated and who was not, and who has been silent for long",
+		UsageText:   "coredns kms clients [-socket PATH] [-search TEXT] [-silent DAYS] [-unserved] [-limit N] [-json | -csv]",
+		Description: clientsText,
+		Flags: []cli.Flag{
+			socketFlag(),
+			&cli.StringFlag{Name: "search", Usage: "only those with `TEXT` in their name, address or CMID, or in that network"},
+			&cli.IntFlag{Name: "silent", Usage: "only those that did not call for `DAYS` or more"},
+			&cli.BoolFlag{Name: "unserved", Usage: "only those that no host ever took a request of"},
+			&cli.IntFlag{Name: "limit", Usage: "at most `N` (100; all with -csv and -json)"},
+			jsonFlag(),
+			&cli.BoolFlag{Name: "csv", Usage: "print CSV, with a line of names first"},
+		},
+		Action: does(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
+			q := status.ClientQuery{Search: cmd.String("search"), SilentDays: cmd.Int("silent"), Unserved: cmd.Bool("unserved"), Limit: cmd.Int("limit")}
+			switch {
+			case cmd.Args().Present():
+				return statusUnknown, misuse("unexpected %q; did you mean -search %q?", cmd.Args().First(), cmd.Args().First())
+			case cmd.Bool("json") && cmd.Bool("csv"):
+				return statusUnknown, misuse("-json and -csv: one of them")
+			case len(q.Search) > status.MaxSearch:
+				return statusUnknown, misuse("-search: at most %d octets", status.MaxSearch)
+			case q.SilentDays < 0 || q.SilentDays > 10_000:
+				return statusUnknown, misuse("-silent %d: from 0 to 10000 days", q.SilentDays)
+			case cmd.IsSet("limit") && (q.Limit < 1 || q.Limit > status.MaxRows):
+				return statusUnknown, misuse("-limit %d: from 1 to %d", q.Limit, status.MaxRows)
+			case !cmd.IsSet("limit") && (cmd.Bool("json") || cmd.Bool("csv")):
+				q.Limit = status.MaxRows
+			case !cmd.IsSet("limit"):
+				q.Limit = status.DefaultRows
+			}
+			all, err := allClients(ctx, server(cmd).Clients, q)
+			if err != nil {
+				return statusUnknown, err
+			}
+			s := statusOK
+			for _, one := range all.Clients {
+				if one.Silent >= silentTooLong {
+					s = statusWarning
+				}
+			}
+			switch {
+			case cmd.Bool("json"):
+				return s, printJSON(cmd.Writer, all)
+			case cmd.Bool("csv"):
+				return s, writeClientsCSV(cmd.Writer, all.Clients)
+			}
+			return s, writeClients(cmd.Writer, s, all, c)
+		}),
+	}
+}
+
+// allClients asks page by page.
+func allClients(ctx context.Context, ask func(context.Context, status.ClientQuery) (status.Clients, error), q status.ClientQuery) (status.Clients, error) {
+	limit := q.Limit
+	q.Limit = min(limit, clientPage)
+	all, err := ask(ctx, q)
+	if err != nil {
+		return all, err
+	}
+	for len(all.Clients) < min(limit, all.Total) {
+		q.Offset = len(all.Clients)
+		q.Limit = min(limit-q.Offset, clientPage)
+		page, err := ask(ctx, q)
+		if err != nil {
+			return all, err
+		}
+		if len(page.Clients) == 0 { // fewer than there were
+			break
+		}
+		all.Clients = append(all.Clients, page.Clients...)
+	}
+	return all, nil
+}
+
+// writeClients prints a line with the status and a table of clients.
+func writeClients(w io.Writer, s exitStatus, all status.Clients, c clock) error {
+	shown := fmt.Sprintf("%d", all.Total)
+	if len(all.Clients) < all.Total {
+		shown = fmt.Sprintf("%d of %d", len(all.Clients), all.Total)
+	}
+	lines := []row{{{plain, fmt.Sprintf("KMS %s - %s clients, those first that called longest ago", s, shown)}}}
+	if len(all.Clients) > 0 {
+		lines = append(lines, clientTable(all.Clients, all.At)...)
+	}
+	return writeRows(w, lines)
+}
+
+// clientTable is clients in columns.
+func clientTable(clients []status.Client, at time.Time) []row {
+	cells := [][]span{plainCells("MACHINE", "ADDRESS", "LAST CALL", "SERVED", "HOST", "RESULT", "CALLS", "PROTOCOL", "CMID")}
+	for _, c := range clients {
+		served := "never"
+		if !c.Served.IsZero() {
+			served = ago(at.Sub(c.Served)) + " ago"
+		}
+		cells = append(cells, plainCells(or(c.Machine, "-"), c.Address, ago(at.Sub(c.Last))+" ago", served, or(c.Host, "-"), c.Result,
+			strconv.FormatUint(c.Calls, 10), c.Version, or(c.CMID, "-")))
+	}
+	return paper{}.table(cells, 6)
+}
+
+// plainCells is cells without a style.
+func plainCells(texts ...string) []span {
+	cells := make([]span, len(texts))
+	for i, t := range texts {
+		cells[i].text = t
+	}
+	return cells
+}
+
+func or(text, instead string) string {
+	if text == "" {
+		return instead
+	}
+	return text
+}
+
+// writeRows prints rows as they are, for a terminal or a file.
+func writeRows(w io.Writer, rows []row) error {
+	var b strings.Builder
+	for _, r := range rows {
+		b.WriteString(paper{}.line(r) + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeClientsCSV prints clients as RFC 4180 has it, with times in RFC 3339.
+func writeClientsCSV(w io.Writer, clients []status.Client) error {
+	out := csv.NewWriter(w)
+	out.Write([]string{"id", "machine", "address", "protocol", "first", "last", "served", "host", "result", "calls", "silent_days"})
+	when := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.Format(time.RFC3339)
+	}
+	for _, c := range clients {
+		line := []string{c.ID, c.Machine, c.Address, c.Version, when(c.First), when(c.Last), when(c.Served), c.Host, c.Result,
+			strconv.FormatUint(c.Calls, 10), strconv.FormatFloat(c.Silent, 'f', 1, 64)}
+		for i := range line {
+			line[i] = cell(line[i])
+		}
+		out.Write(line)
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// cell is s as a spreadsheet may have it: what begins as a formula does there becomes text.
+func cell(s string) string {
+	s = printable(s)
+	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
+		return "'" + s
+	}
+	return s
+}

@@ -24,7 +24,8 @@ import (
 func parse(c *caddy.Controller) ([]*dnsface.Site, error) {
 	var sites []*dnsface.Site
 	for c.Next() {
-		p := blockParser{c: c, site: &dnsface.Site{Block: config.Default()}, seen: map[string]int{}}
+		p := blockParser{c: c, site: &dnsface.Site{Block: config.Default(), Places: config.Places{}}}
+		p.stands("kms")
 		if err := p.block(); err != nil {
 			return nil, err
 		}
@@ -44,7 +45,11 @@ func parse(c *caddy.Controller) ([]*dnsface.Site, error) {
 type blockParser struct {
 	c    *caddy.Controller
 	site *dnsface.Site
-	seen map[string]int // properties that may stand once, and the line where they stood
+}
+
+// stands notes that what stands where the parser is.
+func (p *blockParser) stands(what string) {
+	p.site.Places[what] = config.Place{File: p.c.File(), Line: p.c.Line()}
 }
 
 func (p *blockParser) block() error {
@@ -102,11 +107,11 @@ var properties = []string{"host", "ttl", "probe", "all_down", "responder", "rehe
 
 func (p *blockParser) property() error {
 	name := p.c.Val()
-	if name != "host" && name != "rehearse" {
-		if line, twice := p.seen[name]; twice {
-			return p.c.Errf("%s stands twice, first on line %d: leave one", name, line)
+	if name != "host" && name != "rehearse" && slices.Contains(properties, name) {
+		if at, twice := p.site.Places[name]; twice {
+			return p.c.Errf("%s stands twice, first on line %d: leave one", name, at.Line)
 		}
-		p.seen[name] = p.c.Line()
+		p.stands(name)
 	}
 	args := p.c.RemainingArgs()
 	switch name {
@@ -153,6 +158,7 @@ func (p *blockParser) inner(of, repeat string, set map[string]func(args []string
 			return p.c.Errf("%s: %s twice", of, name)
 		}
 		seen[name] = true
+		p.stands(of + " " + name)
 		if err := read(p.c.RemainingArgs()); err != nil {
 			return p.c.Errf("%s: %v", of, err)
 		}
@@ -198,6 +204,7 @@ func (p *blockParser) host(args []string) error {
 		}
 	}
 	p.site.Hosts = append(p.site.Hosts, h)
+	p.stands("host " + h.Endpoint())
 	return nil
 }
 

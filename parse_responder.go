@@ -54,6 +54,7 @@ func (p *blockParser) rehearse(args []string) error {
 			return p.c.Errf("rehearse %s twice", args[0])
 		}
 	}
+	p.stands("rehearse " + args[0])
 	r := config.DefaultRehearse(args[0])
 	interval := func(what string, d *time.Duration) func([]string) error {
 		return one(what+" DURATION", func(v string) (err error) { *d, err = duration(what, v); return })

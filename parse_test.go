@@ -288,3 +288,44 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestPlaces: what judges a Corefile, or complains of it later, says where the thing stands.
+func TestPlaces(t *testing.T) {
+	sites, err := parseText(`kms example.org {
+		host kms1.example.org
+		host 192.0.2.2:1689
+
+		responder 127.0.0.1:1688 {
+			allow 10.0.0.0/8
+			limit rate 10
+			limit connections 10
+		}
+		rehearse 127.0.0.1:16881 {
+			secret "two
+lines"
+		}
+		ttl 15
+	}
+	kms example.net {
+		host kms1.example.org
+	}`, "example.org", "example.net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Places{}
+	for what, line := range map[string]int{
+		"kms": 1, "host kms1.example.org:1688": 2, "host 192.0.2.2:1689": 3, "responder": 5, "responder allow": 6,
+		"responder limit": 8, "rehearse 127.0.0.1:16881": 10, "rehearse secret": 11, "ttl": 14,
+	} {
+		want[what] = config.Place{File: "Testfile", Line: line}
+	}
+	if got := sites[0].Places; !reflect.DeepEqual(got, want) {
+		t.Errorf("Got %v, want %v", got, want)
+	}
+	if got := sites[1].Places.Of("ttl", "probe"); got.Line != 16 {
+		t.Errorf("A property that is not there: line %d, want 16, that of the block", got.Line)
+	}
+	if _, err := parseText("kms example.org {\n host a.example.org\n kms\n}", "example.org"); err == nil || !strings.Contains(err.Error(), `unknown property "kms"`) {
+		t.Errorf("Got %v, want to be told that there is no property kms", err)
+	}
+}

@@ -26,7 +26,8 @@ const serviceLabels = "_vlmcs._tcp."
 // Site is one kms block: the zones it answers for, and how.
 type Site struct {
 	config.Block
-	Fall fall.F // zones whose questions of types that the block has not go to the next plugin
+	Fall   fall.F        // zones whose questions of types that the block has not go to the next plugin
+	Places config.Places // where in the Corefile what the block says stands
 
 	// Pool must be set before the first query.
 	Pool *pool.Pool

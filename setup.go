@@ -43,6 +43,7 @@ func setup(c *caddy.Controller) error {
 	if err != nil {
 		return plugin.Error(dnsface.Name, err)
 	}
+	note(c, sites)
 	handler := dnsface.New(sites, origins(c))
 	handler.Checked = allChecked
 	life := &life{generation: generation(c), sites: sites}

@@ -57,6 +57,11 @@ var layers = []layer{
 		why: "plain structs: who checks or writes a configuration should need nothing that serves it",
 	},
 	{
+		pkg:   "internal/lint",
+		why:   "judges what a Corefile says, from plain facts: who found them out, and how, is of no concern to it",
+		allow: []string{"internal/config"},
+	},
+	{
 		pkg: "internal/dcerpc",
 		why: "a codec of PDUs, of use to client and server alike, which knows of no KMS and no pool",
 	},

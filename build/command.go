@@ -27,6 +27,7 @@ func commands(c clock) []*cli.Command {
 		drainCommand(),
 		undrainCommand(),
 		rehearseCommand(),
+		lintCommand(),
 		completionCommand(),
 		completeCommand(),
 		manCommand(c),

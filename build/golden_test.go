@@ -31,15 +31,17 @@ type goldenRun struct{ name, args string }
 
 // goldens is the calls of every command: at least one, and one with each of -json and -csv if it has them.
 var goldens = map[string][]goldenRun{
-	"probe":      {{"some", "$UP $DOWN two..dots"}, {"json", "-json $UP $DOWN"}},
-	"import":     {{"file", "-no-probe -licensed testdata/import/licensed testdata/import/db.corp.example.org"}, {"json", "-no-probe -json testdata/import/db.corp.example.org"}},
-	"status":     {{"once", "-socket $SOCKET"}, {"json", "-socket $SOCKET -json"}, {"nobody", "-socket /nowhere/s"}},
-	"hosts":      {{"table", "-socket $SOCKET"}, {"json", "-socket $SOCKET -json"}},
-	"clients":    {{"table", "-socket $SOCKET -limit 4"}, {"json", "-socket $SOCKET -limit 4 -json"}, {"csv", "-socket $SOCKET -limit 4 -csv"}},
-	"why":        {{"story", "-socket $SOCKET 10.1.2.3"}, {"json", "-socket $SOCKET -json 10.1.2.3"}, {"unknown", "-socket $SOCKET 10.9.9.9"}},
-	"drain":      {{"done", "-socket $SOCKET kms1.corp.example.org"}, {"json", "-socket $SOCKET -json kms1.corp.example.org"}},
-	"undrain":    {{"done", "-socket $SOCKET kms1.corp.example.org"}, {"json", "-socket $SOCKET -json kms1.corp.example.org"}},
-	"rehearse":   {{"clients", "-domain example.org -server $DNS -group server-b -clients 6"}},
+	"probe":    {{"some", "$UP $DOWN two..dots"}, {"json", "-json $UP $DOWN"}},
+	"import":   {{"file", "-no-probe -licensed testdata/import/licensed testdata/import/db.corp.example.org"}, {"json", "-no-probe -json testdata/import/db.corp.example.org"}},
+	"status":   {{"once", "-socket $SOCKET"}, {"json", "-socket $SOCKET -json"}, {"nobody", "-socket /nowhere/s"}},
+	"hosts":    {{"table", "-socket $SOCKET"}, {"json", "-socket $SOCKET -json"}},
+	"clients":  {{"table", "-socket $SOCKET -limit 4"}, {"json", "-socket $SOCKET -limit 4 -json"}, {"csv", "-socket $SOCKET -limit 4 -csv"}},
+	"why":      {{"story", "-socket $SOCKET 10.1.2.3"}, {"json", "-socket $SOCKET -json 10.1.2.3"}, {"unknown", "-socket $SOCKET 10.9.9.9"}},
+	"drain":    {{"done", "-socket $SOCKET kms1.corp.example.org"}, {"json", "-socket $SOCKET -json kms1.corp.example.org"}},
+	"undrain":  {{"done", "-socket $SOCKET kms1.corp.example.org"}, {"json", "-socket $SOCKET -json kms1.corp.example.org"}},
+	"rehearse": {{"clients", "-domain example.org -server $DNS -group server-b -clients 6"}},
+	// Those that read a Corefile need a process of their own: TestLintGolden.
+	"lint":       {{"rules", "-rules"}, {"json", "-rules -json"}, {"none", "testdata/lint/nowhere"}},
 	"completion": {{"bash", "bash"}, {"zsh", "zsh"}, {"fish", "fish"}, {"none", "tcsh"}},
 	"complete":   {{"commands", "kms dr"}, {"hosts", "kms drain -socket $SOCKET kms"}},
 	"man":        {{"pages", "-dir $DIR -date 2026-03-01"}},

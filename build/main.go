@@ -53,8 +53,11 @@ func main() {
 // before it begins. Unlike a higher GOGC it makes no difference to large heaps.
 const ballastOctets = 32 << 20
 
-// placeKMS sets the order of directives for this process.
+// placeKMS sets the order of directives for this process, once.
 func placeKMS() error {
+	if slices.Contains(dnsserver.Directives, "kms") {
+		return nil
+	}
 	directives, err := directivesWithKMS(dnsserver.Directives)
 	if err != nil {
 		return err

@@ -89,8 +89,8 @@ func frames(written string) [][]string {
 	var all [][]string
 	for piece := range strings.SplitSeq(written, beginFrame) {
 		if frame, _, ok := strings.Cut(piece, endFrame); ok {
-			frame = regexp.MustCompile(`\x1b\[[0-9;]*[mK]`).ReplaceAllString(frame, "")
-			all = append(all, strings.Split(frame, "\r\n"))
+			frame = regexp.MustCompile(`\x1b\[[0-9;]*m`).ReplaceAllString(frame, "")
+			all = append(all, strings.Split(strings.TrimPrefix(frame, beginLine), "\r\n"+beginLine))
 		}
 	}
 	return all

@@ -20,8 +20,8 @@ const (
 	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 	beginFrame  = "\x1b[?2026h\x1b[H"
-	endOfLine   = "\x1b[K"
-	endFrame    = "\x1b[J\x1b[?2026l"
+	beginLine   = "\x1b[K" // what was there goes; behind a line that fills the width it would take its last character
+	endFrame    = "\x1b[?2026l"
 )
 
 // screen is a report in a terminal, drawn again and again.
@@ -113,7 +113,7 @@ func (s *screen) draw(a answer) error {
 	if a.err != nil {
 		v.trouble = fmt.Sprintf("What is below is old: %v", a.err)
 	}
-	frame := beginFrame + strings.Join(v.draw(a.report), endOfLine+"\r\n") + endOfLine + endFrame
+	frame := beginFrame + beginLine + strings.Join(v.draw(a.report), "\r\n"+beginLine) + endFrame
 	_, err := io.WriteString(s.out, frame)
 	return err
 }

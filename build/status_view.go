@@ -59,8 +59,11 @@ func (v view) draw(r status.Report) []string {
 	return lines
 }
 
-// tall is from how many lines on there is room for blank ones.
-const tall = 30
+// From tall lines on there is room for blank ones, and below low for nothing that nobody has to know.
+const (
+	tall = 30
+	low  = 20
+)
 
 // fit takes rows away from sections until they have height lines.
 func (v view) fit(sections []section, height int) []section {
@@ -100,13 +103,15 @@ func (v view) head(r status.Report) section {
 		first[0].style = bold
 	}
 	rows := v.paper().wrapped(first, r.Summary, 4)
-	least := len(rows)
-	rows = append(rows, row{{faint, fmt.Sprintf("%s, %s, up %s, at %s", r.Server.Name, r.Server.Program,
-		ago(r.At.Sub(r.Server.Started)), r.At.In(v.zone).Format("2006-01-02 15:04:05 MST"))}})
 	if v.trouble != "" {
 		rows = append(v.paper().wrapped(row{{red, "! "}}, v.trouble, 2), rows...)
-		least = len(rows)
 	}
+	least := len(rows)
+	if v.height > 0 && v.height < low {
+		return section{rows, least, 0}
+	}
+	rows = append(rows, row{{faint, fmt.Sprintf("%s, %s, up %s, at %s", r.Server.Name, r.Server.Program,
+		ago(r.At.Sub(r.Server.Started)), r.At.In(v.zone).Format("2006-01-02 15:04:05 MST"))}})
 	return section{rows, least, 0}
 }
 
@@ -145,12 +150,12 @@ func (v view) zones(r status.Report) section {
 		var cells [][]span
 		for _, a := range z.Answer {
 			cells = append(cells, []span{{plain, "  " + fmt.Sprint(a.Priority)}, {plain, fmt.Sprint(a.Weight)},
-				{plain, fmt.Sprintf("%s:%d", strings.TrimSuffix(a.Target, "."), a.Port)}, {stateStyle(a.State), a.State},
+				{plain, v.name(fmt.Sprintf("%s:%d", strings.TrimSuffix(a.Target, "."), a.Port))}, {stateStyle(a.State), a.State},
 				{plain, percent(a.Chance)}, {faint, a.Why}})
 		}
 		rows = append(rows, v.paper().table(cells, 0, 1, 4)...)
 		for _, a := range z.Absent {
-			rows = append(rows, row{{plain, "  not " + a.Endpoint + ", "}, {stateStyle(a.State), a.State}, {plain, ": " + a.Why}})
+			rows = append(rows, row{{plain, "  not " + v.name(a.Endpoint) + ", "}, {stateStyle(a.State), a.State}, {plain, ": " + a.Why}})
 		}
 	}
 	return section{rows, min(len(rows), len(r.Zones)+1), 3}
@@ -182,8 +187,8 @@ func stateStyle(state string) style {
 
 // From these widths on a host's row has its latency, its clients, and why it is in its state.
 const (
-	widthLatency = 60
-	widthClients = 70
+	widthLatency = 64
+	widthClients = 78
 	widthWhy     = 110
 )
 
@@ -206,11 +211,7 @@ func (v view) hosts(r status.Report) section {
 	below := make(map[int]row)
 	for _, p := range r.Pools {
 		for _, h := range p.Hosts {
-			state := h.State
-			if h.Announced {
-				state += " (announced)"
-			}
-			line := []span{{plain, h.Endpoint}, {stateStyle(h.State), state}, {plain, ago(r.At.Sub(h.Since))}}
+			line := []span{{plain, v.name(h.Endpoint)}, {stateStyle(h.State), h.State}, {plain, ago(r.At.Sub(h.Since))}}
 			if v.wide(widthLatency) {
 				line = append(line, span{plain, latency(h)}, span{plain, v.sparkline(h.Latency)})
 			}
@@ -220,6 +221,9 @@ func (v view) hosts(r status.Report) section {
 			why := h.Why
 			if h.Error != "" && !strings.Contains(why, h.Error) {
 				why += ": " + h.Error
+			}
+			if h.Announced {
+				why = "announced itself; " + why
 			}
 			if v.wide(widthWhy) {
 				line = append(line, span{faint, why})
@@ -240,6 +244,15 @@ func (v view) hosts(r status.Report) section {
 		}
 	}
 	return section{rows, min(len(rows), max(3, v.height/4)), 2}
+}
+
+// name is the endpoint of a host as it fits beside what is said of it, without the port if it is the usual one.
+func (v view) name(endpoint string) string {
+	endpoint = v.paper().harmless(strings.TrimSuffix(endpoint, ":1688"))
+	if most := max(v.width*3/10, 16); v.width > 0 && columns(endpoint) > most {
+		return clip(endpoint, most-1) + v.paper().glyph("…", "~")
+	}
+	return endpoint
 }
 
 // latency is how long the last probe of h took.
@@ -328,7 +341,7 @@ func (v view) events(r status.Report) section {
 		if r.At.Sub(e.At) > 12*time.Hour {
 			at = e.At.In(v.zone).Format("Jan 02 15:04")
 		}
-		text := row{{faint, "  " + at + " "}, {plain, e.Endpoint + " "}, {stateStyle(e.From), e.From}, {plain, v.paper().glyph(" → ", " -> ")},
+		text := row{{faint, "  " + at + " "}, {plain, v.name(e.Endpoint) + " "}, {stateStyle(e.From), e.From}, {plain, v.paper().glyph(" → ", " -> ")},
 			{stateStyle(e.To), e.To}, {faint, " after " + ago(time.Duration(e.After*float64(time.Second)))}}
 		if e.Reason != "" {
 			text = append(text, span{plain, ": " + e.Reason})

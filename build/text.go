@@ -149,7 +149,10 @@ func (p paper) table(cells [][]span, right ...int) []row {
 			if i > 0 {
 				before = "  " + before
 			}
-			rows[n] = append(rows[n], span{plain, before}, c, span{plain, blanks})
+			rows[n] = append(rows[n], span{plain, before}, c)
+			if i+1 < len(line) {
+				rows[n] = append(rows[n], span{plain, blanks})
+			}
 		}
 	}
 	return rows

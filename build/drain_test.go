@@ -105,6 +105,34 @@ func TestDrainSurvivesKill(t *testing.T) {
 	}
 }
 
+// TestStatusOfServer: the commands that ask, and a server that answers.
+func TestStatusOfServer(t *testing.T) {
+	socket, up := filepath.Join(socketDir(t), "s"), rehearsalHost(t)
+	serving(t, fmt.Sprintf("host %s\ncontrol %s\n", up, socket))
+	for _, tc := range []struct {
+		args   []string
+		status int // at most: right after its start a server may not know yet
+		want   string
+	}{
+		{[]string{"status", "-once"}, 2, up},
+		{[]string{"status", "-json"}, 2, `"zones"`},
+		{[]string{"hosts"}, 0, up},
+		{[]string{"clients"}, 0, "KMS OK - 0 clients"},
+		{[]string{"clients", "-csv"}, 0, "id,machine,"},
+		{[]string{"why", "192.0.2.1"}, 2, "nothing is known"},
+		{[]string{"complete", "kms", "drain", "-socket", socket, ""}, 0, strings.Split(up, ":")[0]},
+	} {
+		args := append([]string{"kms"}, tc.args...)
+		if tc.args[0] != "complete" {
+			args = append(args, "-socket", socket)
+		}
+		status, stdout, stderr := coredns(t, args...)
+		if status > tc.status || !strings.Contains(stdout+stderr, tc.want) {
+			t.Errorf("%q: status %d, %s%s, want %q", tc.args, status, stdout, stderr, tc.want)
+		}
+	}
+}
+
 // saying is a socket at which a server says the same to everybody.
 func saying(t *testing.T, text string) string {
 	t.Helper()

@@ -155,7 +155,7 @@ func (v view) zones(r status.Report) section {
 		}
 		rows = append(rows, v.paper().table(cells, 0, 1, 4)...)
 		for _, a := range z.Absent {
-			rows = append(rows, row{{plain, "  not " + v.name(a.Endpoint) + ", "}, {stateStyle(a.State), a.State}, {plain, ": " + a.Why}})
+			rows = append(rows, row{{plain, "  not " + v.name(a.Endpoint) + ", "}, {stateStyle(a.State), a.State}, {plain, ": " + strings.TrimPrefix(a.Why, a.State+": ")}})
 		}
 	}
 	return section{rows, min(len(rows), len(r.Zones)+1), 3}

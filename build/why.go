@@ -54,11 +54,17 @@ func whyCommand(c clock) *cli.Command {
 	}
 }
 
+// whyRows bounds each list below a story.
+const whyRows = 10
+
 // writeWhy prints the story, and below it what it is made of.
 func writeWhy(w io.Writer, why status.Why, c clock) error {
 	var rows []row
 	say := func(format string, args ...any) { rows = append(rows, row{{plain, fmt.Sprintf(format, args...)}}) }
 	part := func(title string, n int) {
+		if n > whyRows {
+			title += fmt.Sprintf("; %d of %d, and all with -json", whyRows, n)
+		}
 		if n > 0 {
 			rows = append(rows, row{})
 			say("%s", title)
@@ -69,25 +75,21 @@ func writeWhy(w io.Writer, why status.Why, c clock) error {
 	}
 	part("In the list of clients", len(why.Clients))
 	if len(why.Clients) > 0 {
-		rows = append(rows, clientTable(why.Clients, why.At)...)
+		rows = append(rows, clientTable(why.Clients[:min(len(why.Clients), whyRows)], why.At)...)
 	}
 	const day = "2006-01-02 15:04:05"
 	part("Questions to DNS, the last first", len(why.Questions))
-	for _, q := range why.Questions {
+	for _, q := range why.Questions[:min(len(why.Questions), whyRows)] {
 		say("  %s  %s from %s: %s, %s", q.At.In(c.zone).Format(day), strings.TrimSpace(q.Name+" "+q.Type), q.From, q.Result, or(q.Answer, "without a record"))
 	}
 	part("Calls, the last first", len(why.Calls))
-	for _, l := range why.Calls {
+	for _, l := range why.Calls[:min(len(why.Calls), whyRows)] {
 		host := ""
 		if l.Host != "" {
 			host = " by " + l.Host
 		}
-		count := ""
-		if l.Count > 0 {
-			count = fmt.Sprintf(", which counts %d clients", l.Count)
-		}
-		say("  %s  from %s in pool %s: %s%s%s, %s: %s; in %s", l.At.In(c.zone).Format(day), l.From, l.Pool, l.Result, host, count,
-			l.HRESULT, l.Meaning, milliseconds(l.Took))
+		say("  %s  from %s in pool %s: %s%s, %s: %s; in %s", l.At.In(c.zone).Format(day), l.From, l.Pool, l.Result, host, l.HRESULT,
+			l.Meaning, milliseconds(l.Took))
 		for _, a := range l.Asked {
 			text := fmt.Sprintf("%s: %s in %s", a.Host, a.Outcome, milliseconds(a.Took))
 			if a.Error != "" {
@@ -97,7 +99,7 @@ func writeWhy(w io.Writer, why status.Why, c clock) error {
 		}
 	}
 	part("If it called now", len(why.Preferences))
-	for i, p := range why.Preferences {
+	for i, p := range why.Preferences[:min(len(why.Preferences), whyRows)] {
 		say("  %d. %s in pool %s: %s", i+1, p.Endpoint, p.Pool, p.Why)
 	}
 	return writeRows(w, rows)

@@ -59,7 +59,9 @@ func clientsCommand(c clock) *cli.Command {
 			&cli.BoolFlag{Name: "csv", Usage: "print CSV, with a line of names first"},
 		},
 		Action: does(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
-			q := status.ClientQuery{Search: cmd.String("search"), SilentDays: cmd.Int("silent"), Unserved: cmd.Bool("unserved"), Limit: cmd.Int("limit")}
+			q := status.ClientQuery{
+				Search: cmd.String("search"), SilentDays: cmd.Int("silent"), Unserved: cmd.Bool("unserved"), Limit: cmd.Int("limit"),
+			}
 			switch {
 			case cmd.Args().Present():
 				return statusUnknown, misuse("unexpected %q; did you mean -search %q?", cmd.Args().First(), cmd.Args().First())
@@ -97,8 +99,11 @@ func clientsCommand(c clock) *cli.Command {
 	}
 }
 
+// askClients asks a server for one page.
+type askClients func(context.Context, status.ClientQuery) (status.Clients, error)
+
 // allClients asks page by page.
-func allClients(ctx context.Context, ask func(context.Context, status.ClientQuery) (status.Clients, error), q status.ClientQuery) (status.Clients, error) {
+func allClients(ctx context.Context, ask askClients, q status.ClientQuery) (status.Clients, error) {
 	limit := q.Limit
 	q.Limit = min(limit, clientPage)
 	all, err := ask(ctx, q)

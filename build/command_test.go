@@ -139,8 +139,11 @@ func TestCommandTable(t *testing.T) {
 				t.Errorf("Command %q is called %q", c.Name, line)
 			}
 		}
-		if !strings.Contains(c.Description, "\n\nExit status") || !strings.Contains(c.Description, "\n\nExample") || c.Description != strings.TrimSpace(c.Description) {
-			t.Errorf("Command %q is without a paragraph for its exit status or one for examples, or has blanks around: %q", c.Name, c.Description)
+		if !strings.Contains(c.Description, "\n\nExit status") || !strings.Contains(c.Description, "\n\nExample") {
+			t.Errorf("Command %q is without a paragraph for its exit status or one for examples: %q", c.Name, c.Description)
+		}
+		if c.Description != strings.TrimSpace(c.Description) {
+			t.Errorf("Command %q has blanks around its description: %q", c.Name, c.Description)
 		}
 		for line := range strings.SplitSeq(c.Description, "\n") {
 			if len(line) > helpWidth {
@@ -148,7 +151,7 @@ func TestCommandTable(t *testing.T) {
 			}
 		}
 		for _, f := range c.Flags {
-			if !strings.Contains(c.Description+c.UsageText, "-"+f.Names()[0]) && f.(cli.DocGenerationFlag).GetUsage() == "" {
+			if f.(cli.DocGenerationFlag).GetUsage() == "" {
 				t.Errorf("Command %q does not explain -%s", c.Name, f.Names()[0])
 			}
 		}
@@ -157,7 +160,8 @@ func TestCommandTable(t *testing.T) {
 		if c.SkipFlagParsing {
 			args = []string{"help", c.Name}
 		}
-		if status := kms(t, args[0], args[1:], &stdout, &stderr); status != 0 || !strings.HasPrefix(stdout.String(), "Usage: "+c.UsageText[:20]) || stderr.Len() > 0 {
+		status := kms(t, args[0], args[1:], &stdout, &stderr)
+		if status != 0 || !strings.HasPrefix(stdout.String(), "Usage: "+c.UsageText[:20]) || stderr.Len() > 0 {
 			t.Errorf("Got %d, %q, %q from kms %s -h, want 0 and its help", status, stdout.String(), stderr.String(), c.Name)
 		}
 	}

@@ -31,8 +31,11 @@ type goldenRun struct{ name, args string }
 
 // goldens is the calls of every command: at least one, and one with each of -json and -csv if it has them.
 var goldens = map[string][]goldenRun{
-	"probe":    {{"some", "$UP $DOWN two..dots"}, {"json", "-json $UP $DOWN"}},
-	"import":   {{"file", "-no-probe -licensed testdata/import/licensed testdata/import/db.corp.example.org"}, {"json", "-no-probe -json testdata/import/db.corp.example.org"}},
+	"probe": {{"some", "$UP $DOWN two..dots"}, {"json", "-json $UP $DOWN"}},
+	"import": {
+		{"file", "-no-probe -licensed testdata/import/licensed testdata/import/db.corp.example.org"},
+		{"json", "-no-probe -json testdata/import/db.corp.example.org"},
+	},
 	"status":   {{"once", "-socket $SOCKET"}, {"json", "-socket $SOCKET -json"}, {"nobody", "-socket /nowhere/s"}},
 	"hosts":    {{"table", "-socket $SOCKET"}, {"json", "-socket $SOCKET -json"}},
 	"clients":  {{"table", "-socket $SOCKET -limit 4"}, {"json", "-socket $SOCKET -limit 4 -json"}, {"csv", "-socket $SOCKET -limit 4 -csv"}},
@@ -122,7 +125,9 @@ func TestGolden(t *testing.T) {
 				t.Errorf("Command %q has no row in goldens", c.Name)
 			}
 			for _, f := range c.Flags {
-				if name := f.Names()[0]; (name == "json" || name == "csv") && !slices.ContainsFunc(runs, func(r goldenRun) bool { return strings.Contains(r.args, "-"+name) }) {
+				name := f.Names()[0]
+				has := func(r goldenRun) bool { return strings.Contains(r.args, "-"+name) }
+				if (name == "json" || name == "csv") && !slices.ContainsFunc(runs, has) {
 					t.Errorf("Command %q has a flag -%s and no row in goldens with it", c.Name, name)
 				}
 			}

@@ -150,7 +150,9 @@ func TestLiveStatus(t *testing.T) {
 				fits(t, f, 80, 24)
 			}
 			first := frames(written)[0]
-			for _, want := range []string{"KMS WARNING - one of four hosts is down", "CRITICAL example.net: every host is down", "corp.example.org: normal", "HOST", "q ends"} {
+			for _, want := range []string{
+				"KMS WARNING - one of four hosts is down", "CRITICAL example.net: every host is down", "corp.example.org: normal", "HOST", "q ends",
+			} {
 				if !strings.Contains(strings.Join(first, "\n"), want) {
 					t.Errorf("Without %q:\n%s", want, strings.Join(first, "\n"))
 				}
@@ -215,7 +217,8 @@ func TestLiveWithoutServer(t *testing.T) {
 	}
 	written := c.until(t, func(s string) bool { return strings.Contains(s, "is old") })
 	all := frames(written + c.until(t, func(s string) bool { return len(frames(s)) > 0 }))
-	if last := strings.Join(all[len(all)-1], "\n"); !strings.Contains(last, "What is below is old: there is no socket") || !strings.Contains(last, "KMS WARNING") {
+	last := strings.Join(all[len(all)-1], "\n")
+	if !strings.Contains(last, "What is below is old: there is no socket") || !strings.Contains(last, "KMS WARNING") {
 		t.Errorf("Got\n%s", last)
 	}
 	io.WriteString(c.screen, "q")

@@ -33,7 +33,9 @@ func fixture[T any](t *testing.T, name string) (v T) {
 // takes for more than text.
 func TestViewFits(t *testing.T) {
 	r := fixture[status.Report](t, "status")
-	r.Findings = append(r.Findings, status.Finding{Severity: "critical", About: "全角" + strings.Repeat("é", 30), What: strings.Repeat("x", 300), Next: "\u200f\u0301"})
+	r.Findings = append(r.Findings, status.Finding{
+		Severity: "critical", About: "全角" + strings.Repeat("é", 30), What: strings.Repeat("x", 300), Next: "\u200f\u0301",
+	})
 	for width := 1; width < 200; width += 7 {
 		for _, height := range []int{1, 2, 3, 5, 10, 15, low, 24, tall - 1, tall, 60} {
 			for _, v := range []view{{}, {footer: "q ends", trouble: "it is old"}, {ascii: true}} {
@@ -43,7 +45,8 @@ func TestViewFits(t *testing.T) {
 					t.Fatalf("%dx%d: %d lines:\n%s", width, height, len(lines), strings.Join(lines, "\n"))
 				}
 				for _, l := range lines {
-					if columns(l) > width || printable(l) != l || v.ascii && strings.IndexFunc(l, func(r rune) bool { return r > unicode.MaxASCII }) >= 0 {
+					beyond := strings.ContainsFunc(l, func(r rune) bool { return r > unicode.MaxASCII })
+					if columns(l) > width || printable(l) != l || v.ascii && beyond {
 						t.Fatalf("%dx%d: %d columns: %q", width, height, columns(l), l)
 					}
 				}
@@ -164,7 +167,8 @@ func TestStatusWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := &enough{what: "KMS WARNING", n: 3, end: cancel}
-	if status := dispatch(ctx, commands(goldenClock()), []string{"status", "-watch", "-interval", "200ms", "-socket", fixtures(t)}, out, io.Discard); status != 1 {
+	args := []string{"status", "-watch", "-interval", "200ms", "-socket", fixtures(t)}
+	if status := dispatch(ctx, commands(goldenClock()), args, out, io.Discard); status != 1 {
 		t.Errorf("Status %d", status)
 	}
 	if got := strings.Count(out.String(), "KMS WARNING"); got != 3 || strings.Contains(out.String(), "\x1b") {

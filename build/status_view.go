@@ -88,7 +88,8 @@ func (v view) fit(sections []section, height int) []section {
 		if left := len(s.rows) - gone; left < 2 {
 			s.rows = s.rows[:left]
 		} else { // one more, for the row that says so
-			s.rows = append(s.rows[:left-1:left-1], row{{faint, fmt.Sprintf("  %s %d more lines", v.paper().glyph("…", "..."), gone+1)}})
+			more := fmt.Sprintf("  %s %d more lines", v.paper().glyph("…", "..."), gone+1)
+			s.rows = append(s.rows[:left-1:left-1], row{{faint, more}})
 		}
 		over -= gone
 	}
@@ -132,7 +133,8 @@ func severity(word string) style {
 func (v view) findings(r status.Report) section {
 	var rows []row
 	for _, f := range r.Findings {
-		rows = append(rows, v.paper().wrapped(row{{severity(f.Severity), strings.ToUpper(f.Severity)}, {plain, " " + f.About + ": "}}, f.What, 4)...)
+		about := row{{severity(f.Severity), strings.ToUpper(f.Severity)}, {plain, " " + f.About + ": "}}
+		rows = append(rows, v.paper().wrapped(about, f.What, 4)...)
 		rows = append(rows, v.paper().wrapped(row{{plain, "  "}, {bold, v.paper().glyph("→ ", "-> ")}}, f.Next, 4)...)
 	}
 	return section{rows, min(len(rows), max(2, v.height/4)), 1}
@@ -146,7 +148,8 @@ func (v view) zones(r status.Report) section {
 		if z.Result != "normal" {
 			style = red
 		}
-		rows = append(rows, row{{bold, z.Name}, {plain, ": "}, {style, z.Result}, {plain, fmt.Sprintf(", TTL %d; %s", z.TTL, z.Why)}})
+		why := fmt.Sprintf(", TTL %d; %s", z.TTL, z.Why)
+		rows = append(rows, row{{bold, z.Name}, {plain, ": "}, {style, z.Result}, {plain, why}})
 		var cells [][]span
 		for _, a := range z.Answer {
 			cells = append(cells, []span{{plain, "  " + fmt.Sprint(a.Priority)}, {plain, fmt.Sprint(a.Weight)},
@@ -155,7 +158,8 @@ func (v view) zones(r status.Report) section {
 		}
 		rows = append(rows, v.paper().table(cells, 0, 1, 4)...)
 		for _, a := range z.Absent {
-			rows = append(rows, row{{plain, "  not " + v.name(a.Endpoint) + ", "}, {stateStyle(a.State), a.State}, {plain, ": " + strings.TrimPrefix(a.Why, a.State+": ")}})
+			why := ": " + strings.TrimPrefix(a.Why, a.State+": ")
+			rows = append(rows, row{{plain, "  not " + v.name(a.Endpoint) + ", "}, {stateStyle(a.State), a.State}, {plain, why}})
 		}
 	}
 	return section{rows, min(len(rows), len(r.Zones)+1), 3}
@@ -316,13 +320,15 @@ func (v view) sparkline(points []status.Point) string {
 // clients is the ledger in a few numbers.
 func (v view) clients(r status.Report) section {
 	c := r.Clients
-	text := fmt.Sprintf("%d known, %d never served, %d silent for 90 days, of them %d for 150", c.Known, c.Unserved, c.Silent90, c.Silent150)
+	text := fmt.Sprintf("%d known, %d never served, %d silent for 90 days, of them %d for 150",
+		c.Known, c.Unserved, c.Silent90, c.Silent150)
 	if !c.Kept {
 		text += "; not kept: there is no store"
 	}
 	rows := v.paper().wrapped(row{{bold, "Clients: "}}, text, 4)
 	if u := r.Updates; u.Enabled {
-		rows = append(rows, v.paper().wrapped(row{{bold, "Announcements: "}}, fmt.Sprintf("%d accepted, %d refused", u.Accepted, u.Refused), 4)...)
+		text := fmt.Sprintf("%d accepted, %d refused", u.Accepted, u.Refused)
+		rows = append(rows, v.paper().wrapped(row{{bold, "Announcements: "}}, text, 4)...)
 	}
 	return section{rows, 1, 4}
 }
@@ -341,8 +347,9 @@ func (v view) events(r status.Report) section {
 		if r.At.Sub(e.At) > 12*time.Hour {
 			at = e.At.In(v.zone).Format("Jan 02 15:04")
 		}
-		text := row{{faint, "  " + at + " "}, {plain, v.name(e.Endpoint) + " "}, {stateStyle(e.From), e.From}, {plain, v.paper().glyph(" → ", " -> ")},
-			{stateStyle(e.To), e.To}, {faint, " after " + ago(time.Duration(e.After*float64(time.Second)))}}
+		after := ago(time.Duration(e.After * float64(time.Second)))
+		text := row{{faint, "  " + at + " "}, {plain, v.name(e.Endpoint) + " "},
+			{stateStyle(e.From), e.From}, {plain, v.paper().glyph(" → ", " -> ")}, {stateStyle(e.To), e.To}, {faint, " after " + after}}
 		if e.Reason != "" {
 			text = append(text, span{plain, ": " + e.Reason})
 		}

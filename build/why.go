@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/coredns-kms/coredns-kms/internal/status"
 
@@ -80,7 +79,8 @@ func writeWhy(w io.Writer, why status.Why, c clock) error {
 	const day = "2006-01-02 15:04:05"
 	part("Questions to DNS, the last first", len(why.Questions))
 	for _, q := range why.Questions[:min(len(why.Questions), whyRows)] {
-		say("  %s  %s from %s: %s, %s", q.At.In(c.zone).Format(day), strings.TrimSpace(q.Name+" "+q.Type), q.From, q.Result, or(q.Answer, "without a record"))
+		say("  %s  %s %s from %s: %s, %s", q.At.In(c.zone).Format(day), q.Name, q.Type, q.From, q.Result,
+			or(q.Answer, "without a record"))
 	}
 	part("Calls, the last first", len(why.Calls))
 	for _, l := range why.Calls[:min(len(why.Calls), whyRows)] {

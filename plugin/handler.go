@@ -73,6 +73,7 @@ type Handler struct {
 // site is one of them or below one.
 func New(sites []*Site, origins []string) *Handler {
 	h := &Handler{owners: map[string]*owner{}, nonLeaves: map[string]*owner{}, cuts: map[string]*cut{}, updates: newUpdates(sites)}
+	countUpdates(sites)
 	for _, s := range sites {
 		if s.Update != nil {
 			h.announcers = append(h.announcers, newAnnouncer(s))

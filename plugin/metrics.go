@@ -92,6 +92,8 @@ var (
 		"Gauge of KMS hosts by state.", []string{"pool", "state"}, nil)
 	hostUpDesc = prometheus.NewDesc(prometheus.BuildFQName(plugin.Namespace, Name, "host_up"),
 		"Gauge that is 1 while a KMS host's state is up, else 0.", []string{"pool", "host"}, nil)
+	hostStateDesc = prometheus.NewDesc(prometheus.BuildFQName(plugin.Namespace, Name, "host_state"),
+		"Gauge that is 1 for the state a KMS host is in, else 0.", []string{"pool", "host", "state"}, nil)
 	conditionDesc = prometheus.NewDesc(prometheus.BuildFQName(plugin.Namespace, Name, "pool_condition"),
 		"Gauge that is 1 for the condition the pool is in, else 0.", []string{"pool", "condition"}, nil)
 	ageDesc = prometheus.NewDesc(prometheus.BuildFQName(plugin.Namespace, Name, "pool_age_seconds"),
@@ -100,7 +102,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c Collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{hostsDesc, hostUpDesc, conditionDesc, ageDesc} {
+	for _, d := range []*prometheus.Desc{hostsDesc, hostUpDesc, hostStateDesc, conditionDesc, ageDesc} {
 		ch <- d
 	}
 }
@@ -114,8 +116,14 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 		states := make(map[pool.State]int)
 		for _, h := range p.Hosts() {
 			states[h.State]++
-			if h.State != pool.Claimed { // who only says that he is a host is none that could be missed
-				gauge(hostUpDesc, oneIf(h.State == pool.Up), p.Name, h.Endpoint())
+			if h.State == pool.Claimed {
+				continue // who only says that he is a host is none that could be missed
+			}
+			gauge(hostUpDesc, oneIf(h.State == pool.Up), p.Name, h.Endpoint())
+			for _, s := range pool.States() {
+				if s != pool.Claimed {
+					gauge(hostStateDesc, oneIf(h.State == s), p.Name, h.Endpoint(), s.String())
+				}
 			}
 		}
 		for _, s := range pool.States() {

@@ -58,11 +58,12 @@ func TestAnswersAreCountedByResult(t *testing.T) {
 
 func TestGauges(t *testing.T) {
 	s := site(t, "example.org.", "kms1.example.org=up kms2.example.org=down kms3.example.org=suspect kms4.example.org=drained kms5.example.org=up")
+	s.Pool.Enlist(config.Host{Name: "claimed.example.org.", Port: 1688}, nil, false) // who is told of by number alone
 	c := Collector{Pools: func() []engine.Pool { return []engine.Pool{{Pool: s.Pool, Name: "example.org"}} }}
 	want := `
 # HELP coredns_kms_hosts Gauge of KMS hosts by state.
 # TYPE coredns_kms_hosts gauge
-coredns_kms_hosts{pool="example.org",state="claimed"} 0
+coredns_kms_hosts{pool="example.org",state="claimed"} 1
 coredns_kms_hosts{pool="example.org",state="down"} 1
 coredns_kms_hosts{pool="example.org",state="drained"} 1
 coredns_kms_hosts{pool="example.org",state="suspect"} 1
@@ -81,6 +82,46 @@ coredns_kms_pool_condition{condition="unsettled",pool="example.org"} 1
 	if n := testutil.CollectAndCount(c, "coredns_kms_host_up"); n != 5 {
 		t.Errorf("%d hosts reported, want 5", n)
 	}
+	states := "# HELP coredns_kms_host_state Gauge that is 1 for the state a KMS host is in, else 0.\n# TYPE coredns_kms_host_state gauge\n"
+	for i, state := range []string{"up", "down", "suspect", "drained", "up"} {
+		for _, s := range []string{"unchecked", "up", "suspect", "down", "drained"} {
+			states += fmt.Sprintf("coredns_kms_host_state{host=\"kms%d.example.org:1688\",pool=\"example.org\",state=%q} %v\n", i+1, s, oneIf(s == state))
+		}
+	}
+	if err := testutil.CollectAndCompare(c, strings.NewReader(states), "coredns_kms_host_state"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUpdatesAreCountedFromZero: the first UPDATE that is refused has to be an increase of something.
+func TestUpdatesAreCountedFromZero(t *testing.T) {
+	zone := fmt.Sprintf("counted%d.example.org.", rand.Uint32()) // counters outlive a test
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(updatesTotal)
+	rows := func(zone string) (n int) {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				if m.GetLabel()[1].GetValue() == zone {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	s := site(t, zone, "kms1.example.org=up")
+	newHandler(nil, s)
+	if n := rows(zone); n != 0 {
+		t.Errorf("%d rows for a block without update, want none", n)
+	}
+	s.Update = &config.Update{}
+	newHandler(nil, s)
+	if n, other := rows(zone), rows("other"); n != len(updateWords) || other != len(updateWords) {
+		t.Errorf("%d rows for a block with update and %d for other zones, want %d for both", n, other, len(updateWords))
+	}
 }
 
 // TestMetricNames: every metric of the project as promlint wants it.
@@ -94,7 +135,7 @@ func TestMetricNames(t *testing.T) {
 	reg.MustRegister(Collector{Pools: func() []engine.Pool { return []engine.Pool{{Pool: s.Pool, Name: "lint"}} }},
 		answersTotal, transitionsTotal, probesTotal, probeDuration)
 	families, err := reg.Gather()
-	if err != nil || len(families) != 8 {
+	if err != nil || len(families) != 9 {
 		t.Fatalf("%d families, %v", len(families), err)
 	}
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()

@@ -35,6 +35,25 @@ var updatesTotal = promauto.NewCounterVec(prometheus.CounterOpts{
 	Help: "Counter of UPDATEs (RFC 2136) that were not passed on, by zone of a kms block, or \"other\", and how they ended.",
 }, []string{"zone", "result"})
 
+// countUpdates gives each zone of sites its rows of updates_total, so that the first of a kind is seen as an increase. It does
+// nothing where no block has update: then the rows would say nothing.
+func countUpdates(sites []*Site) {
+	var zones []string
+	for _, s := range sites {
+		if s.Update != nil {
+			zones = append(zones, s.Zones...)
+		}
+	}
+	if len(zones) == 0 {
+		return
+	}
+	for _, zone := range append(zones, "other") {
+		for _, result := range updateWords {
+			updatesTotal.WithLabelValues(zone, result)
+		}
+	}
+}
+
 // refusal is why an UPDATE is not carried out, and what its sender is told.
 type refusal struct {
 	rcode  int

@@ -110,6 +110,7 @@ func (l *Ledger) Import(entries []Entry, now time.Time) {
 		}
 		if !in.Served.IsZero() && in.Home != "" {
 			e.home, e.served = l.tally(in.Home), in.Served.UnixNano()
+			e.home.take(e.served)
 		}
 		l.clients[in.Client] = e
 	}

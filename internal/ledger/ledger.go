@@ -54,6 +54,7 @@ type tally struct {
 	host    string
 	clients atomic.Int64 // that the host counts: they or a copy of theirs came in the window
 	homes   atomic.Int64 // whose own last answered call in the window went there
+	taken   atomic.Int64 // when it last took a request of a client's own, in nanoseconds; only ever later; 0 if it never did
 }
 
 // New returns an empty ledger of at most max clients, DefaultMax if that is 0. It starts nothing: call Run.
@@ -207,6 +208,7 @@ func (l *Ledger) move(e *entry, t *tally, at time.Time) {
 		e.home.homes.Add(-1)
 	}
 	e.home, e.served = t, at.UnixNano()
+	t.take(e.served)
 	if l.current(e.served) {
 		t.homes.Add(1)
 	}
@@ -227,6 +229,9 @@ func (l *Ledger) tally(host string) *tally {
 	l.tallies.Store(&grown)
 	return t
 }
+
+// take enters that the host took a request at, in nanoseconds. It is called under the ledger's lock.
+func (t *tally) take(at int64) { t.taken.Store(max(t.taken.Load(), at)) }
 
 // turn makes the tallies those of now's day, if they are not yet. A clock that was set back by days counts as well: what it
 // said before was wrong.

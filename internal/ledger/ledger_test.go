@@ -105,10 +105,10 @@ func TestSilent(t *testing.T) {
 		l.Enter(call(n, "a", days))
 	}
 	now := start.Add(181 * day)
-	if s := l.Summary(now); s.Silent90 != 4 || s.Silent150 != 2 {
+	if s := l.Summary(now); s.Silent90 != 4 || s.Silent150 != 2 || s.Silent180 != 1 {
 		t.Errorf("%+v", s)
 	}
-	if s := l.Summary(start.Add(180 * day)); s.Silent90 != 3 || s.Silent150 != 1 {
+	if s := l.Summary(start.Add(180 * day)); s.Silent90 != 3 || s.Silent150 != 1 || s.Silent180 != 1 {
 		t.Errorf("%+v", s)
 	}
 	if got := l.Silent(now, 150*day); len(got) != 2 || got[0].Client != machine(0) || got[1].Client != machine(1) {
@@ -288,5 +288,54 @@ func BenchmarkRecord(b *testing.B) {
 	for n := 0; b.Loop(); n++ {
 		c := call(n%200_000, "a", 0)
 		l.Enter(c)
+	}
+}
+
+// TestTaken: when a host last took a client's call outlives that client's move to another host, and a restart as far as the
+// store tells.
+func TestTaken(t *testing.T) {
+	l := New(0)
+	l.Enter(call(0, "a", 1))
+	l.Enter(call(1, "a", 0)) // entered late
+	copied := call(0, "b", 2)
+	copied.Copied = true
+	l.Enter(copied)
+	l.Enter(refused(2, 3))
+	again := New(0)
+	again.Import(l.Export(), start.Add(3*day))
+	l.Enter(call(0, "c", 40)) // a month later, everything is counted anew
+	for _, tt := range []struct {
+		what string
+		l    *Ledger
+		host string
+		days int // after start; -1: never
+	}{
+		{"a call", l, "a", 1},
+		{"the call of one who moved", l, "c", 40},
+		{"a copy", l, "b", -1},
+		{"nobody", l, "d", -1},
+		{"a stored call", again, "a", 1},
+		{"a stored copy", again, "b", -1},
+	} {
+		want := time.Time{}
+		if tt.days >= 0 {
+			want = start.Add(time.Duration(tt.days) * day)
+		}
+		if got := tt.l.Taken(tt.host); !got.Equal(want) {
+			t.Errorf("%s: host %s took a call at %v, want %v", tt.what, tt.host, got, want)
+		}
+	}
+}
+
+// BenchmarkSummary: a scrape holds the lock for as long as this, when nobody at all called for half a year.
+func BenchmarkSummary(b *testing.B) {
+	l := New(0)
+	for n := range DefaultMax {
+		l.Enter(call(n, "a", 0))
+	}
+	for b.Loop() {
+		if s := l.Summary(start.Add(180 * day)); s.Silent180 != DefaultMax {
+			b.Fatalf("%+v", s)
+		}
 	}
 }

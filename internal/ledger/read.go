@@ -24,6 +24,15 @@ func (l *Ledger) Homes(host string) int {
 	return 0
 }
 
+// Taken is when host last took a request of a client's own; zero if it never did, as far as is known. What a store had counts
+// as long as the client has not been served by another host since. It takes no lock.
+func (l *Ledger) Taken(host string) time.Time {
+	if t := (*l.tallies.Load())[host]; t != nil && t.taken.Load() > 0 {
+		return time.Unix(0, t.taken.Load())
+	}
+	return time.Time{}
+}
+
 // Visited is when host last took a request of c, or a copy of one; zero if it never did.
 func (l *Ledger) Visited(c Client, host string) time.Time {
 	l.mu.Lock()
@@ -139,6 +148,7 @@ type Summary struct {
 	Unserved  int    // of them, were never served by any host
 	Silent90  int    // of them, did not call for 90 days or more: half of the 180 that an activation is valid
 	Silent150 int    // of those, for 150 days or more: a month is left
+	Silent180 int    // of those, for 180 days or more: whatever activation they had is over
 	Dropped   uint64 // calls that were not entered because Run was behind
 	Evicted   uint64 // clients forgotten because there were too many
 }
@@ -156,6 +166,9 @@ func (l *Ledger) Summary(now time.Time) Summary {
 		s.Silent90++
 		if silent >= 150*day {
 			s.Silent150++
+		}
+		if silent >= 180*day {
+			s.Silent180++
 		}
 	}
 	return s

@@ -40,7 +40,9 @@ func ledgerDesc(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{hostClientsDesc, lastCallDesc, clientsDesc, unservedDesc, silentDesc, droppedDesc, evictedDesc} {
+	for _, d := range []*prometheus.Desc{
+		hostClientsDesc, lastCallDesc, clientsDesc, unservedDesc, silentDesc, droppedDesc, evictedDesc,
+	} {
 		ch <- d
 	}
 }

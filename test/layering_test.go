@@ -109,6 +109,12 @@ var layers = []layer{
 		why: "what error codes mean, as a table: of use to whoever shows one, so it needs nobody",
 	},
 	{
+		pkg:    "internal/discover",
+		why:    "asks DNS and hosts as a client does, from outside: what a running server believes must not colour it",
+		allow:  []string{"internal/config", "internal/explain", "internal/probe"},
+		others: miekgDNS,
+	},
+	{
 		pkg: "internal/status",
 		why: "shows what pools, ledger and registry know; what only the faces know it is told",
 		allow: []string{"internal/config", "internal/engine", "internal/explain", "internal/history", "internal/kmswire",
@@ -313,6 +319,8 @@ func TestCheckLayers(t *testing.T) {
 		{"internal/ledger", "sync/atomic", true},
 		{"internal/ledger", ours("internal/pool"), false},
 		{"internal/ledger", ours("kmsresponder"), false},
+		{"internal/discover", dns, true},
+		{"internal/discover", ours("internal/pool"), false},
 		{"internal/engine", ours("internal/pool"), true},
 		{"internal/engine", ours("plugin"), false},
 		{"internal/engine", caddy, false},

@@ -19,6 +19,8 @@ import (
 func commands(c clock) []*cli.Command {
 	return []*cli.Command{
 		probeCommand(),
+		discoverCommand(),
+		explainCommand(),
 		importCommand(),
 		statusCommand(c),
 		hostsCommand(c),

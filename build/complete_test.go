@@ -41,7 +41,10 @@ func TestComplete(t *testing.T) {
 		"-conf ":                                 ":files",
 		"-dns.port ":                             "",
 		"-quiet ":                                "",
-		"kms d":                                  "drain",
+		"kms d":                                  "discover drain",
+		"kms explain NX":                         "NXDOMAIN NXRRSET",
+		"kms explain 0xC004F04":                  "0xC004F042 0xC004F041",
+		"kms discover -resolv ":                  ":files",
 		"kms un":                                 "undrain",
 		"kms comple":                             "completion", // and not what the scripts call
 		"kms help re":                            "rehearse",

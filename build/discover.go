@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/discover"
 	"github.com/coredns-kms/coredns-kms/kmsresponder"
 
 	"github.com/miekg/dns"
@@ -16,24 +17,37 @@ import (
 // the machine's own resolver if server is empty.
 func discoverer(server string) (func(ctx context.Context, name string) ([]kmsresponder.SRV, error), error) {
 	if server == "" {
-		c, err := dns.ClientConfigFromFile("/etc/resolv.conf")
-		if err != nil || len(c.Servers) == 0 {
-			return nil, fmt.Errorf("no DNS server in /etc/resolv.conf: name one with -server")
+		m, err := discover.ThisMachine(resolvConf)
+		if err != nil || len(m.Servers) == 0 {
+			return nil, fmt.Errorf("no DNS server in %s: name one with -server", resolvConf)
 		}
-		server = net.JoinHostPort(c.Servers[0], c.Port)
+		server = m.Servers[0]
 	}
-	if _, _, err := net.SplitHostPort(server); err != nil {
-		if a, err := netip.ParseAddr(server); err == nil {
-			server = net.JoinHostPort(a.String(), "53")
-		} else {
-			return nil, fmt.Errorf("-server %q: an address and a port, as in 127.0.0.1:1053", server)
-		}
+	server, err := parseServer(server)
+	if err != nil {
+		return nil, err
 	}
-	return func(ctx context.Context, name string) ([]kmsresponder.SRV, error) { return discover(ctx, server, name) }, nil
+	return func(ctx context.Context, name string) ([]kmsresponder.SRV, error) {
+		return lookUpHosts(ctx, server, name)
+	}, nil
 }
 
-// discover asks server for the SRV records of name. A name that does not exist has none, which is no error.
-func discover(ctx context.Context, server, name string) ([]kmsresponder.SRV, error) {
+// resolvConf is where a machine's DNS servers are.
+const resolvConf = "/etc/resolv.conf"
+
+// parseServer reads a DNS server as a flag has it, and returns its address and port.
+func parseServer(text string) (string, error) {
+	if host, port, err := net.SplitHostPort(text); err == nil && host != "" && port != "" {
+		return text, nil
+	}
+	if a, err := netip.ParseAddr(text); err == nil {
+		return net.JoinHostPort(a.String(), "53"), nil
+	}
+	return "", fmt.Errorf("-server %q: an address and a port, as in 127.0.0.1:1053", text)
+}
+
+// lookUpHosts asks server for the SRV records of name. A name that does not exist has none, which is no error.
+func lookUpHosts(ctx context.Context, server, name string) ([]kmsresponder.SRV, error) {
 	reply, err := exchange(ctx, server, name, dns.TypeSRV)
 	if err != nil {
 		return nil, err
@@ -61,7 +75,8 @@ func discover(ctx context.Context, server, name string) ([]kmsresponder.SRV, err
 				addAddress(addresses, rr)
 			}
 		}
-		all = append(all, kmsresponder.SRV{Target: s.Target, Port: s.Port, Priority: s.Priority, Weight: s.Weight, Addresses: addresses[target]})
+		all = append(all, kmsresponder.SRV{Target: s.Target, Port: s.Port, Priority: s.Priority, Weight: s.Weight,
+			Addresses: addresses[target]})
 	}
 	return all, nil
 }
@@ -82,20 +97,11 @@ func addAddress(to map[string][]netip.Addr, rr dns.RR) {
 	}
 }
 
-// exchange asks by UDP and, if the answer does not fit, by TCP.
+// exchange asks server, and takes records or that there are none for an answer.
 func exchange(ctx context.Context, server, name string, qtype uint16) (*dns.Msg, error) {
-	m := new(dns.Msg)
-	m.SetQuestion(name, qtype)
-	m.SetEdns0(1232, false)
-	var reply *dns.Msg
-	for _, network := range []string{"udp", "tcp"} {
-		var err error
-		if reply, _, err = (&dns.Client{Net: network}).ExchangeContext(ctx, m, server); err != nil {
-			return nil, fmt.Errorf("asking %s for %s %s: %w", server, name, dns.TypeToString[qtype], err)
-		}
-		if !reply.Truncated {
-			break
-		}
+	reply, err := discover.Exchange(ctx, server, name, qtype)
+	if err != nil {
+		return nil, fmt.Errorf("asking %s for %s %s: %w", server, name, dns.TypeToString[qtype], err)
 	}
 	if reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError {
 		return nil, fmt.Errorf("%s answers %s for %s %s", server, dns.RcodeToString[reply.Rcode], name, dns.TypeToString[qtype])

@@ -32,6 +32,17 @@ type goldenRun struct{ name, args string }
 // goldens is the calls of every command: at least one, and one with each of -json and -csv if it has them.
 var goldens = map[string][]goldenRun{
 	"probe": {{"some", "$UP $DOWN two..dots"}, {"json", "-json $UP $DOWN"}},
+	"discover": {
+		{"well", "-server $ZONE -suffix corp.example.org -resolv testdata/resolv.conf"},
+		{"json", "-json -server $ZONE -suffix corp.example.org -resolv testdata/resolv.conf"},
+		{"dead", "-server $ZONE -suffix dead.example.org -resolv testdata/resolv.conf"},
+		{"nslookup", "-server $ZONE -suffix pc.corp.example.org -resolv testdata/resolv.conf"},
+		{"host", "-resolv testdata/resolv.conf -server $ZONE -host $UP"},
+	},
+	"explain": {
+		{"code", "-1073418124"}, {"unknown", "0x80070057 NXDOMIAN"}, {"list", ""}, {"json", "-json c004f042"},
+		{"event", "-event $EVENT"}, {"event-json", "-json -event $EVENT"},
+	},
 	"import": {
 		{"file", "-no-probe -licensed testdata/import/licensed testdata/import/db.corp.example.org"},
 		{"json", "-no-probe -json testdata/import/db.corp.example.org"},
@@ -53,9 +64,11 @@ var goldens = map[string][]goldenRun{
 
 // goldenNames is what the names in goldenRuns stand for in this run of the test.
 func goldenNames(t *testing.T) map[string]string {
-	up := rehearsalHost(t)
+	up, down := rehearsalHost(t), nobody(t)
 	return map[string]string{
-		"$SOCKET": fixtures(t), "$UP": up, "$DOWN": nobody(t), "$DNS": zone(t, up), "$DIR": t.TempDir(),
+		"$SOCKET": fixtures(t), "$UP": up, "$DOWN": down, "$DNS": zone(t, up), "$ZONE": corpZone(t, up, down), "$DIR": t.TempDir(),
+		"$EVENT": "0xC004F06C, 0x00000000, kms:1688, 36f27b39-2fd5-440b-be67-a09996d27a38, 2010/09/29 17:52, 0, 2, 41760, " +
+			"68531fb9-5511-4989-97be-d11a0f55633f, 5",
 	}
 }
 
@@ -92,6 +105,7 @@ var unsteady = []struct {
 	{regexp.MustCompile(`\b[0-9.]+(µs|ms|s)\b`), "TIME"},
 	{regexp.MustCompile(`"rtt_seconds": [0-9.e-]+`), `"rtt_seconds": TIME`},
 	{regexp.MustCompile(`"start": "[^"]*"`), `"start": "TIME"`},
+	{regexp.MustCompile(`"port": [0-9]+`), `"port": PORT`},
 }
 
 // TestGolden: what every command prints, and the help of each.
@@ -162,7 +176,7 @@ func goldenOutput(t *testing.T, command string, args []string, names map[string]
 	if all := out + errs; strings.ContainsFunc(all, func(r rune) bool { return r != '\n' && printable(string(r)) != string(r) && r != '\t' }) {
 		t.Errorf("%s %q prints what a terminal takes for more than text: %q", command, args, all)
 	}
-	if command == "probe" || command == "rehearse" {
+	if slices.Contains([]string{"probe", "rehearse", "discover"}, command) {
 		for _, u := range unsteady {
 			out = u.found.ReplaceAllString(out, u.is)
 		}

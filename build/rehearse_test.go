@@ -43,8 +43,15 @@ func zone(t *testing.T, endpoint string) string {
 		}
 		w.WriteMsg(m)
 	})
+	return serveDNS(t, h)
+}
+
+// serveDNS answers by UDP and TCP with h until the test ends, and returns where.
+func serveDNS(t *testing.T, h dns.Handler) string {
+	t.Helper()
 	var packets net.PacketConn
 	var listener net.Listener
+	var err error
 	for range 20 { // one port for both, which another program may have by one of them
 		if packets, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"io"
+	"os"
 	"strconv"
 	"strings"
 	"unicode"
 
+	"golang.org/x/term"
 	"golang.org/x/text/width"
 )
 
@@ -20,6 +23,26 @@ const (
 	yellow style = "33"
 	blue   style = "34"
 )
+
+// inColour says whether w is a terminal that has colours, for somebody who wants them.
+func inColour(w io.Writer) bool {
+	out, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(out.Fd())) && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == ""
+}
+
+// lineWidth is where text on w is to be broken into lines, in columns: at the edge of a terminal, if it is not too wide to read.
+// In a file lines go on, for grep.
+func lineWidth(w io.Writer) int {
+	out, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(out.Fd())) {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(out.Fd()))
+	if err != nil || columns < 40 {
+		return helpWidth
+	}
+	return min(columns, helpWidth)
+}
 
 // span is text in one style. Whoever it comes from, it is made harmless when it is drawn.
 type span struct {

@@ -3,37 +3,21 @@
 package test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // importing runs "kms import" of a binary made from this tree.
 func importing(t *testing.T) func(args ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "coredns")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, "../build").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	run := command(builtBinary(t), "import")
 	return func(args ...string) (int, string, string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, binary, append([]string{"kms", "import"}, args...)...)
-		var stdout, stderr strings.Builder
-		cmd.Stdout, cmd.Stderr = &stdout, &stderr
-		err := cmd.Run()
-		if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
-			t.Fatalf("kms import %q: %v", args, err)
-		}
-		return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+		return run(t, args...)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -89,7 +90,7 @@ func TestDiscover(t *testing.T) {
 		},
 		"a DNS server that is silent": {
 			arrange: func(t *testing.T) Client {
-				return single(t, apex, func(n *nameServer) { n.deaf = "_vlmcs._tcp.corp.example.org." })
+				return impatient(single(t, apex, func(n *nameServer) { n.deaf = "_vlmcs._tcp.corp.example.org." }))
 			},
 			status: Critical, code: "0x800705B4", verdict: "does not answer",
 			mark: Fail, step: "does not answer", change: "port 53",
@@ -194,7 +195,9 @@ func TestDiscover(t *testing.T) {
 		},
 		"a hung host": {
 			arrange: func(t *testing.T) Client {
-				return single(t, apex+host(hungHost(t)))
+				c := single(t, apex+host(hungHost(t)))
+				c.Prober.Timeout = 300 * time.Millisecond
+				return c
 			},
 			status: Critical, code: "0xC004F074", verdict: "took the connection and did not answer the bind",
 			mark: Fail, step: "hung", change: "Restart-Service sppsvc",

@@ -227,7 +227,7 @@ func portOf(ln net.Listener) string { return strconv.Itoa(ln.Addr().(*net.TCPAdd
 
 // client is a client of servers that looks under suffixes.
 func client(servers []*nameServer, suffixes ...string) Client {
-	c := Client{Prober: probe.Prober{Timeout: 500 * time.Millisecond}, Patience: 500 * time.Millisecond}
+	c := Client{Prober: probe.Prober{Timeout: 10 * time.Second}, Patience: 10 * time.Second} // nobody is slow on purpose
 	for _, s := range servers {
 		c.Servers = append(c.Servers, s.address)
 	}
@@ -241,6 +241,12 @@ func client(servers []*nameServer, suffixes ...string) Client {
 func single(t *testing.T, records string, odd ...func(n *nameServer)) Client {
 	t.Helper()
 	return client([]*nameServer{newNameServer(t, corp, records, odd...)}, corp)
+}
+
+// impatient is c where somebody never answers.
+func impatient(c Client) Client {
+	c.Prober.Timeout, c.Patience = 300*time.Millisecond, 100*time.Millisecond
+	return c
 }
 
 // wants checks that report has a step with a mark and a text, and returns it.

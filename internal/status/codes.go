@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/coredns-kms/coredns-kms/internal/explain"
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
 )
 
@@ -51,8 +52,11 @@ func codeWords(code string) string {
 // hresultWords is what an HRESULT says.
 func hresultWords(hr uint32) string {
 	code, words, _ := strings.Cut(kmswire.HRESULT(hr).String(), " ")
-	if words == "" {
-		return "an error that is not known here: kms explain " + code + " says what can be said"
+	if words != "" {
+		return words
 	}
-	return words
+	if e, ok := explain.HRESULT(hr); ok {
+		return e.Title
+	}
+	return "an error that is not known here: kms explain " + code + " says what can be said"
 }

@@ -320,6 +320,11 @@ func TestLiveWhy(t *testing.T) {
 			t.Errorf("%s: %+v", name, w)
 		}
 	}
+	l.ClientHistory.Call(history.Call{At: now, Client: client, From: from, Version: "4.0", Result: "declined", HRESULT: 0xC004F042})
+	w, err := l.Why("10.0.0.7")
+	if story := strings.Join(w.Story, "\n"); err != nil || !strings.Contains(story, "0xC004F042: The host was reached") || !strings.Contains(story, "Most often: ") {
+		t.Errorf("declined: %v\n%s", err, story)
+	}
 	for _, name := range []string{"10.0.0.8", "pc", "7", "12345678-0000-0000-0000-00000000000a"} {
 		if w, err := l.Why(name); !errors.Is(err, ErrUnknownClient) {
 			t.Errorf("%s: %v, %+v", name, err, w)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coredns-kms/coredns-kms/internal/explain"
 	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
 	"github.com/coredns-kms/coredns-kms/internal/ledger"
@@ -207,6 +208,7 @@ func (m *moment) story(w *Why, p person) []string {
 	m.tellWho(w, p, say)
 	m.tellAsked(w, say)
 	m.tellCalled(w, say)
+	tellError(w, say)
 	if len(w.Preferences) > 0 {
 		first := w.Preferences[0]
 		say("If it called now, %s would be asked first: %s.", first.Endpoint, first.Why)
@@ -251,6 +253,18 @@ func (m *moment) tellAsked(w *Why, say func(string, ...any)) {
 		answer = "no record (" + q.Result + ")"
 	}
 	say("It asked for %s %s %s, and was answered: %s.", q.Name, q.Type, ago(m.now, q.At), answer)
+}
+
+// tellError says what is behind the error of the last call, if it had one.
+func tellError(w *Why, say func(string, ...any)) {
+	if len(w.Calls) == 0 {
+		return
+	}
+	e, err := explain.Lookup(w.Calls[0].HRESULT)
+	if err != nil || w.Calls[0].HRESULT == kmswire.OK.Code() || len(e.Causes) == 0 {
+		return
+	}
+	say("%s: %s Most often: %s. kms explain %s says what else, and what to do.", e.Code, e.Meaning, e.Causes[0].Text, e.Code)
 }
 
 func (m *moment) tellCalled(w *Why, say func(string, ...any)) {

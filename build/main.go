@@ -41,6 +41,10 @@ func main() {
 	// The third field of -version and the revision of coredns_build_info.
 	coremain.GitCommit = cmp.Or(coremain.GitCommit, revision(info))
 	announceCommands()
+	if err := reportToSystemd(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[0], err)
+		os.Exit(1)
+	}
 	ballast := make([]byte, ballastOctets)
 	coremain.Run()
 	runtime.KeepAlive(ballast)

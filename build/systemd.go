@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	kms "github.com/coredns-kms/coredns-kms"
+	plugin "github.com/coredns-kms/coredns-kms"
 
 	"github.com/coredns/caddy"
 	clog "github.com/coredns/coredns/plugin/pkg/log"
@@ -110,7 +110,7 @@ func (u *unit) ready(failed bool, sockets []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.serves, u.failed, u.sockets = true, failed, sockets
-	line, _ := kms.Pulse()
+	line, _ := plugin.Pulse()
 	u.tell(daemon.SdNotifyReady, u.status(line))
 }
 
@@ -135,7 +135,7 @@ func (u *unit) beat(pace time.Duration) {
 	u.mu.Lock()
 	sockets := u.sockets
 	u.mu.Unlock()
-	line, err := kms.Pulse()
+	line, err := plugin.Pulse()
 	if e := knock(sockets, pace/2); e != nil {
 		err = e
 	}

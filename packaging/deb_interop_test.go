@@ -228,7 +228,7 @@ func TestPackage(t *testing.T) {
 	s.want("stat -c '%A %U:%G' /run/coredns-kms/control.sock /var/lib/coredns-kms/kms.db",
 		"srw-rw---- coredns-kms:coredns-kms\n-rw------- coredns-kms:coredns-kms")
 	hosts := func(who string) (string, error) {
-		return try(t, "chroot", "--userspec="+who, s.root, "/usr/bin/coredns-kms", "kms", "hosts")
+		return try(t, "chroot", "--userspec="+who, s.root, "/usr/bin/coredns-kms", "hosts")
 	}
 	eventually(t, "a host that is up", func() bool { out, err := hosts("nobody:coredns-kms"); return err == nil && strings.Contains(out, "up") })
 	if out, err := hosts("nobody:nogroup"); err == nil || !strings.Contains(out, "no permission to use") {

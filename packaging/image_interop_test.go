@@ -92,7 +92,7 @@ func TestImage(t *testing.T) {
 	run(t, "ip", "netns", "exec", s.net, "sysctl", "-qw", "net.ipv4.ip_unprivileged_port_start=0")
 	s.contained()
 	eventually(t, "an answer as shipped", func() bool { return len(s.srv("1053", "_vlmcs._tcp.corp.example.org")) == 1 })
-	out := run(t, "ip", "netns", "exec", s.net, "chroot", "--userspec=65532:65532", s.root, "/usr/bin/coredns-kms", "kms", "hosts")
+	out := run(t, "ip", "netns", "exec", s.net, "chroot", "--userspec=65532:65532", s.root, "/usr/bin/coredns-kms", "hosts")
 	if !strings.Contains(out, "kms1.corp.example.org") {
 		t.Errorf("In the container, kms hosts says %q", out)
 	}

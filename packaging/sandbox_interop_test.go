@@ -282,7 +282,7 @@ tls://example.org {
 	}
 	kms := func(args ...string) string {
 		t.Helper()
-		return run(t, "ip", append([]string{"netns", "exec", s.net, binary, "kms"}, args...)...)
+		return run(t, "ip", append([]string{"netns", "exec", s.net, binary}, args...)...)
 	}
 	kms("rehearse", "-domain", "example.org", "-server", "127.0.0.1:53", "-clients", "30", "-rounds", "2")
 	if out, err := try(t, "ip", "netns", "exec", s.net, "sh", "-c",

@@ -200,6 +200,9 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
+// trial is the answer of the Corefile as installed.
+const trial = "0 0 16881 kms1.corp.example.org.\n10 0 16882 kms2.corp.example.org."
+
 // answer is what a client in the network of s is answered.
 func (s *system) answer() string {
 	out, _ := try(s.t, "ip", "netns", "exec", s.net, "dig", "+short", "+time=1", "+tries=1", "@127.0.0.1", "-p", "1053",
@@ -224,7 +227,7 @@ func TestPackage(t *testing.T) {
 
 	// What it serves without a word of configuration, and who may look.
 	stop := s.serve()
-	eventually(t, "an answer", func() bool { return s.answer() == "0 0 16881 kms1.corp.example.org." })
+	eventually(t, "an answer", func() bool { return s.answer() == trial })
 	s.want("stat -c '%A %U:%G' /run/coredns-kms/control.sock /var/lib/coredns-kms/kms.db",
 		"srw-rw---- coredns-kms:coredns-kms\n-rw------- coredns-kms:coredns-kms")
 	hosts := func(who string) (string, error) {
@@ -252,7 +255,7 @@ func TestPackage(t *testing.T) {
 	s.install(second)
 	s.want("grep -c '^    log$' /etc/coredns-kms/Corefile", "1")
 	stop = s.serve()
-	eventually(t, "an answer", func() bool { return s.answer() == "0 0 16881 kms1.corp.example.org." })
+	eventually(t, "an answer", func() bool { return s.answer() == trial })
 	stop()
 
 	// Purged, only the user stays, and what somebody put beside the configuration.
@@ -261,4 +264,23 @@ func TestPackage(t *testing.T) {
 	s.want("find / -xdev -path /proc -prune -o -path /tmp -prune -o -name '*coredns-kms*' -print", "/etc/coredns-kms\n/run/coredns-kms")
 	s.want("ls /etc/coredns-kms", "db.example.org")
 	s.want("getent passwd coredns-kms | cut -d: -f1", "coredns-kms")
+}
+
+// TestCompletion: the package's scripts complete the program by the name that it has there.
+func TestCompletion(t *testing.T) {
+	documents := filepath.Join(filepath.Dir(deb(t, "1.0.0")), "documents")
+	t.Setenv("PATH", filepath.Dir(program(t, "1.0.0"))+":"+os.Getenv("PATH"))
+	script := ". " + filepath.Join(documents, "completion.bash") + `
+COMP_LINE="coredns-kms pro" COMP_POINT=15
+$(complete -p coredns-kms | sed 's/.*-F \([^ ]*\) .*/\1/') 2>/dev/null
+echo "${COMPREPLY[@]}"`
+	if got := run(t, "bash", "-c", script); got != "probe" {
+		t.Errorf("bash makes %q of coredns-kms pro", got)
+	}
+	run(t, "zsh", "-n", filepath.Join(documents, "completion.zsh"))
+	run(t, "fish", "-n", filepath.Join(documents, "completion.fish"))
+	complete := "source " + filepath.Join(documents, "completion.fish") + "; complete -C 'coredns-kms pro'"
+	if got := run(t, "fish", "-c", complete); !strings.HasPrefix(got, "probe\t") {
+		t.Errorf("fish makes %q of coredns-kms pro", got)
+	}
 }

@@ -91,7 +91,7 @@ func TestImage(t *testing.T) {
 	}
 	run(t, "ip", "netns", "exec", s.net, "sysctl", "-qw", "net.ipv4.ip_unprivileged_port_start=0")
 	s.contained()
-	eventually(t, "an answer as shipped", func() bool { return len(s.srv("1053", "_vlmcs._tcp.corp.example.org")) == 1 })
+	eventually(t, "an answer as shipped", func() bool { return len(s.srv("1053", "_vlmcs._tcp.corp.example.org")) == 2 })
 	out := run(t, "ip", "netns", "exec", s.net, "chroot", "--userspec=65532:65532", s.root, "/usr/bin/coredns-kms", "hosts")
 	if !strings.Contains(out, "kms1.corp.example.org") {
 		t.Errorf("In the container, kms hosts says %q", out)
@@ -103,6 +103,29 @@ func TestImage(t *testing.T) {
 	}
 	s.contained("-conf", "/etc/coredns-kms/Corefile53")
 	eventually(t, "an answer on port 53", func() bool { return len(s.srv("53", "_vlmcs._tcp.example.org")) == 1 })
+}
+
+// TestCorefiles: the program finds nothing unwise in any Corefile that is shipped, the one in the comments included.
+func TestCorefiles(t *testing.T) {
+	shipped, err := os.ReadFile("Corefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, comment, _ := strings.Cut(string(shipped), "\n# In real life")
+	real := regexp.MustCompile(`(?ms)^# \S+ \{$.*?^# \}$`).FindString(comment)
+	for name, text := range map[string]string{
+		"as installed": string(shipped),
+		"in real life": regexp.MustCompile(`(?m)^# ?`).ReplaceAllString(real, ""),
+		"Kubernetes":   only[*corev1.ConfigMap](t).Data["Corefile"],
+	} {
+		path := filepath.Join(t.TempDir(), "Corefile")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := try(t, program(t, "1.0.0"), "lint", "-no-probe", path); err != nil || strings.Contains(out, "no-kms") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
 }
 
 // TestManifestsRun runs the image with the Corefile of the ConfigMap and the arguments of the Deployment, asks what the kubelet

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,7 +59,8 @@ func (s *system) contained(args ...string) {
 		}
 	}
 	log := new(bytes.Buffer)
-	cmd := exec.Command("ip", append([]string{"netns", "exec", s.net, "chroot", "--userspec=" + user, s.root}, append(line, args...)...)...)
+	inside := []string{"netns", "exec", s.net, "chroot", "--userspec=" + user, s.root}
+	cmd := exec.Command("ip", slices.Concat(inside, line, args)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -80,13 +82,15 @@ func (s *system) srv(port, name string) []string {
 	return strings.Split(out, "\n")
 }
 
-// TestImage: what the Dockerfile builds runs on nothing but itself, as nobody in particular, and takes port 53 as engines let it.
+// TestImage: what the Dockerfile builds runs on nothing but itself, as nobody in particular, and takes port 53 as engines let
+// it.
 func TestImage(t *testing.T) {
 	s := alone(t)
 	s.root = image(t)
-	if got, want := run(t, "sh", "-c", "cd "+s.root+" && find . ! -type d -printf '%M %u:%g %P\n' | sort -k 3"), `-rw-r--r-- root:root etc/coredns-kms/Corefile
+	const want = `-rw-r--r-- root:root etc/coredns-kms/Corefile
 -rw-r--r-- root:root etc/ssl/certs/ca-certificates.crt
--rwxr-xr-x root:root usr/bin/coredns-kms`; got != want {
+-rwxr-xr-x root:root usr/bin/coredns-kms`
+	if got := run(t, "sh", "-c", "cd "+s.root+" && find . ! -type d -printf '%M %u:%g %P\n' | sort -k 3"); got != want {
 		t.Errorf("In the image is\n%s\nwant\n%s", got, want)
 	}
 	run(t, "ip", "netns", "exec", s.net, "sysctl", "-qw", "net.ipv4.ip_unprivileged_port_start=0")
@@ -98,7 +102,8 @@ func TestImage(t *testing.T) {
 	}
 
 	config := filepath.Join(s.root, "etc", "coredns-kms", "Corefile53")
-	if err := os.WriteFile(config, []byte("example.org {\n kms {\n host kms1.example.org address 127.0.0.1\n }\n}\n"), 0o644); err != nil {
+	text := "example.org {\n kms {\n host kms1.example.org address 127.0.0.1\n }\n}\n"
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.contained("-conf", "/etc/coredns-kms/Corefile53")
@@ -147,16 +152,17 @@ func TestManifestsRun(t *testing.T) {
 		eventually(t, "an answer for "+name, func() bool { return len(s.srv("1053", name)) == 2 })
 	}
 	for _, port := range container.Ports {
-		for what, path := range map[string]string{"health": container.LivenessProbe.HTTPGet.Path, "ready": container.ReadinessProbe.HTTPGet.Path, "metrics": "/metrics"} {
-			if port.Name != what {
-				continue
-			}
-			url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port.ContainerPort))) + path
-			eventually(t, url, func() bool {
-				_, err := try(t, "ip", "netns", "exec", s.net, "/usr/bin/python3", "-c", "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])", url)
-				return err == nil
-			})
+		path, ok := map[string]string{"health": container.LivenessProbe.HTTPGet.Path, "ready": container.ReadinessProbe.HTTPGet.Path,
+			"metrics": "/metrics"}[port.Name]
+		if !ok {
+			continue
 		}
+		url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port.ContainerPort))) + path
+		get := "import sys, urllib.request; urllib.request.urlopen(sys.argv[1])"
+		eventually(t, url, func() bool {
+			_, err := try(t, "ip", "netns", "exec", s.net, "/usr/bin/python3", "-c", get, url)
+			return err == nil
+		})
 	}
 
 	readme, err := os.ReadFile("../deploy/kubernetes/README.md")

@@ -116,7 +116,8 @@ func TestRestricted(t *testing.T) {
 		t.Errorf("The namespace enforces %q", got)
 	}
 	c := template.Spec.Containers[0].SecurityContext
-	if !*c.ReadOnlyRootFilesystem || *template.Spec.AutomountServiceAccountToken || *only[*corev1.ServiceAccount](t).AutomountServiceAccountToken {
+	if !*c.ReadOnlyRootFilesystem || *template.Spec.AutomountServiceAccountToken ||
+		*only[*corev1.ServiceAccount](t).AutomountServiceAccountToken {
 		t.Error("A file system that can be written, or a token of the cluster")
 	}
 }

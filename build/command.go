@@ -107,6 +107,7 @@ func dispatch(ctx context.Context, table []*cli.Command, args []string, stdout, 
 		Action:          does(noCommand),
 	}
 	root.Walk(func(c *cli.Command) error { // the library asks nobody above a command
+		c.UsageText, c.Description = asCalled(c.UsageText), asCalled(c.Description)
 		c.OnUsageError = wrongFlag
 		// It takes what stands before -h for a command to explain.
 		c.CommandNotFound = func(_ context.Context, c *cli.Command, _ string) { writeHelp(stdout, c) }
@@ -123,7 +124,7 @@ func dispatch(ctx context.Context, table []*cli.Command, args []string, stdout, 
 	if o.err != nil {
 		complain(stderr, strings.TrimPrefix(o.command, root.Name), o.err)
 		if errors.As(o.err, new(wrongCall)) {
-			fmt.Fprintf(stderr, "See \"%s\".\n", strings.TrimSpace("coredns kms help "+strings.TrimPrefix(o.command, root.Name)))
+			fmt.Fprintf(stderr, "See \"%s\".\n", strings.TrimSpace(called+" help "+strings.TrimPrefix(o.command, root.Name)))
 		}
 	}
 	return int(o.status)
@@ -131,7 +132,7 @@ func dispatch(ctx context.Context, table []*cli.Command, args []string, stdout, 
 
 // complain writes why a command could not do what it was told.
 func complain(stderr io.Writer, command string, err error) {
-	for line := range strings.Lines(err.Error()) {
+	for line := range strings.Lines(asCalled(err.Error())) {
 		fmt.Fprintf(stderr, "%s: %s\n", strings.TrimSpace("kms "+command), printable(strings.TrimSuffix(line, "\n")))
 	}
 }

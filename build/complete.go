@@ -57,10 +57,11 @@ type candidate struct{ word, about string }
 
 // candidates is what word may become, among others.
 func candidates(ctx context.Context, root *cli.Command, before []string, word string) []candidate {
-	if len(before) == 0 || before[0] != "kms" {
+	command, ok := commandLine(before)
+	if !ok && (called != packaged || len(before) > 0 || strings.HasPrefix(word, "-")) {
 		return serverCandidates(flag.CommandLine, before, word)
 	}
-	if before = before[1:]; len(before) == 0 {
+	if before = command; len(before) == 0 {
 		return commandNames(root)
 	}
 	cmd := root.Command(before[0])

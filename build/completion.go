@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -43,9 +44,15 @@ func completionCommand() *cli.Command {
 				return statusUnknown, misuse("for which shell: coredns kms completion %s", strings.Join(shells, "|"))
 			}
 			script, err := completionScripts.ReadFile("completion/coredns." + shell)
-			if err == nil {
-				_, err = cmd.Writer.Write(script)
+			if err != nil {
+				return statusOK, err
 			}
+			text := string(script)
+			if called == packaged { // functions and files are called after it too
+				text = strings.ReplaceAll(asCalled(text), "coredns", packaged)
+				text = strings.ReplaceAll(text, packaged+"-kms", packaged)
+			}
+			_, err = io.WriteString(cmd.Writer, text)
 			return statusOK, err
 		}),
 	}

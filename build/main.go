@@ -2,7 +2,8 @@
 //
 // It is CoreDNS's own main with three additions: the kms directive has its place
 // in the order of directives, -version says which kms is inside, and
-// "coredns kms COMMAND" runs a command of this project instead of a server.
+// "coredns kms COMMAND" runs a command of this project instead of a server; so
+// does "coredns-kms COMMAND" under that name.
 package main
 
 import (
@@ -27,8 +28,9 @@ var version string
 
 func main() {
 	// Before coremain.Run: it takes any positional argument for a mistake.
-	if len(os.Args) > 1 && os.Args[1] == "kms" {
-		os.Exit(runCommand(commands(wall()), os.Args[2:], os.Stdout, os.Stderr))
+	nameProgram(os.Args[0])
+	if args, ok := commandLine(os.Args[1:]); ok {
+		os.Exit(runCommand(commands(wall()), args, os.Stdout, os.Stderr))
 	}
 
 	if err := placeKMS(); err != nil {
@@ -41,6 +43,10 @@ func main() {
 	// The third field of -version and the revision of coredns_build_info.
 	coremain.GitCommit = cmp.Or(coremain.GitCommit, revision(info))
 	announceCommands()
+	if err := reportToSystemd(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[0], err)
+		os.Exit(1)
+	}
 	ballast := make([]byte, ballastOctets)
 	coremain.Run()
 	runtime.KeepAlive(ballast)
@@ -126,6 +132,6 @@ func announceCommands() {
 	flags := flag.Usage
 	flag.Usage = func() {
 		flags()
-		fmt.Fprintf(flag.CommandLine.Output(), "\n\"%s kms help\" lists the commands of the kms plugin.\n", os.Args[0])
+		fmt.Fprintf(flag.CommandLine.Output(), "\n\"%s help\" lists the commands of the kms plugin.\n", called)
 	}
 }

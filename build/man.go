@@ -80,11 +80,11 @@ func manPage(cmd *cli.Command, date string) string {
 		if i > 0 {
 			p.line(".br")
 		}
-		called := "coredns kms"
+		start := called
 		if !root {
-			called += " " + cmd.Name
+			start += " " + cmd.Name
 		}
-		p.line(`\fB%s\fR%s`, roff(called), roff(strings.TrimPrefix(usage, called)))
+		p.line(`\fB%s\fR%s`, roff(start), roff(strings.TrimPrefix(usage, start)))
 	}
 	p.line(".SH DESCRIPTION")
 	if root {
@@ -119,11 +119,12 @@ func (p *page) fill(text string) {
 
 // commands lists the commands of root.
 func (p *page) commands(root *cli.Command) {
-	p.fill("The program \"coredns\" is CoreDNS with the kms plugin, and has these commands for those who look after KMS hosts:")
+	program, _, _ := strings.Cut(called, " ")
+	p.fill("The program \"" + program + "\" is CoreDNS with the kms plugin, and has these commands for those who look after KMS hosts:")
 	var also []string
 	for _, c := range root.VisibleCommands() {
 		p.line(".TP")
-		p.line(`\fBcoredns kms %s\fR`, roff(c.Name))
+		p.line(`\fB%s %s\fR`, roff(called), roff(c.Name))
 		p.fill(c.Usage)
 		also = append(also, fmt.Sprintf(".BR %s (1)", roff(pageName(c))))
 	}

@@ -21,6 +21,7 @@ var (
 	coreDNS    = []string{"github.com/coredns/caddy/...", "github.com/coredns/coredns/..."}
 	miekgDNS   = []string{"github.com/miekg/dns/..."}
 	prometheus = []string{"github.com/prometheus/client_golang/prometheus/...", "github.com/prometheus/client_model/go"}
+	systemd    = []string{"github.com/coreos/go-systemd/v22/daemon"}
 )
 
 // bundle is what makes a build of CoreDNS heavy. A "coreDNS" in a row does not
@@ -148,7 +149,7 @@ var layers = []layer{
 		pkg:    "build",
 		why:    "the program: the root beside all of CoreDNS, and the commands on top of the packages",
 		allow:  []string{".", "internal/...", "kmsresponder"},
-		others: slices.Concat(coreDNS, miekgDNS, prometheus, []string{"github.com/urfave/cli/v3", "golang.org/x/term", "golang.org/x/text/width"}),
+		others: slices.Concat(coreDNS, miekgDNS, prometheus, systemd, []string{"github.com/urfave/cli/v3", "golang.org/x/term", "golang.org/x/text/width"}),
 		bundle: true,
 	},
 }

@@ -64,7 +64,7 @@ type Pool struct {
 	suspicion suspicion
 	settled   time.Time // when the condition last changed
 	reminded  time.Time // when Settled was last called
-	answered  time.Time // when a probe last ended
+	answered  time.Time // when a probe last ended, or the look-up without which there is none
 	rnd       *rand.Rand
 
 	// remembered is, by endpoint, what is kept for hosts that are not here but may be announced: drains without limit of
@@ -153,7 +153,8 @@ func (p *Pool) Hosts() []Status {
 	return all
 }
 
-// Age is the time since any probe of the pool last ended: what a stuck pool is known by. It is 0 while there is no host.
+// Age is the time since any probe of the pool last ended, or the look-up of a name without which there is none: what a stuck
+// pool is known by. It is 0 while there is no host.
 func (p *Pool) Age() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -162,6 +163,10 @@ func (p *Pool) Age() time.Duration {
 	}
 	return time.Since(p.answered)
 }
+
+// Stalled is whether the pool is stuck: nothing ended for five of the longest pauses that it makes. That is room for probes
+// which wait for a place while very many hosts hang.
+func (p *Pool) Stalled() bool { return p.Age() > 5*max(p.probing.Interval, slowest) }
 
 // Remember is what the pool knows, for a successor's New: of its hosts, and what it keeps for hosts that are not here.
 func (p *Pool) Remember() map[string]Memory {

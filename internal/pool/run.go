@@ -141,6 +141,7 @@ func (p *Pool) resolve(ctx context.Context, h *host) {
 		h.asked, h.lookupDue = true, now.Add(min(fastest<<min(h.lookups, 8), reresolve))
 		h.lookups++
 		h.last = probe.Result{Outcome: probe.Unresolved, Stage: probe.Resolve, Err: err, Start: started, RTT: now.Sub(started)}
+		p.answered = now
 		p.means.Observer.Probed(h.Endpoint(), h.last)
 		p.publish(now)
 		return

@@ -661,6 +661,43 @@ func TestMemory(t *testing.T) {
 	})
 }
 
+// TestStalled: a pool is stuck when its probes do not come back, and never because of what ails its hosts.
+func TestStalled(t *testing.T) {
+	forever := make(chan struct{})
+	tests := []struct {
+		name  string
+		hosts []config.Host
+		die   func(context.Context) probe.Result
+		want  bool
+	}{
+		{"dead hosts", hosts(3), refused, false},
+		{"a machine that cannot ask", hosts(3), outOfDescriptors, false},
+		{"names that never resolve", named("kms.example.org"), nil, false},
+		{"nobody to ask", nil, nil, false},
+		{"probes that do not come back", hosts(3), func(context.Context) probe.Result { <-forever; return probe.Result{} }, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				forever = make(chan struct{})
+				w := newWorld()
+				w.kill(tt.die, 1, 2, 3)
+				p := run(t, w, tt.hosts, nil)
+				defer close(forever)
+				for range 60 {
+					time.Sleep(time.Minute)
+					if p.Stalled() && !tt.want {
+						t.Fatalf("Stuck, at an age of %s", p.Age())
+					}
+				}
+				if p.Stalled() != tt.want {
+					t.Errorf("Stuck %v after an hour, at an age of %s", p.Stalled(), p.Age())
+				}
+			})
+		})
+	}
+}
+
 // TestASnapshotPerChange: probes that change nothing publish nothing.
 func TestASnapshotPerChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,0 +1,55 @@
+# What is made from this tree. Everything lands in dist/; "make clean" takes it away.
+#
+# Two builds of one commit by one Go are the same, octet for octet: paths are trimmed, no C compiler takes part, and times are
+# those of the commit.
+
+VERSION           ?= $(shell packaging/version)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+ARCH              ?= $(shell go env GOARCH)
+MAINTAINER        ?= The coredns-kms authors <root@localhost>
+DIST              ?= dist
+
+export VERSION SOURCE_DATE_EPOCH ARCH MAINTAINER DIST
+export CGO_ENABLED = 0
+
+host  = $(shell go env GOHOSTARCH)
+date  = $(shell date --utc --date=@$(SOURCE_DATE_EPOCH) $(1))
+# packaging/ is a module of its own: none of what its tools need gets into the program's go.mod.
+tool  = $(shell GOARCH= go -C packaging tool -n $(1))
+
+.PHONY: help build test deb clean
+.DELETE_ON_ERROR:
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@echo 'VERSION=1.2.3 names another version than that of the commit ($(VERSION)), ARCH=arm64 another machine.'
+
+build: $(DIST)/$(ARCH)/coredns-kms ## the program, as dist/ARCH/coredns-kms
+
+test: ## all tests that need no other program than Go
+	go test ./...
+
+deb: $(DIST)/$(ARCH)/coredns-kms documents ## the Debian package, as dist/coredns-kms_VERSION_ARCH.deb
+	$(call tool,nfpm) package --config packaging/nfpm.yaml --packager deb --target $(DIST)/
+
+clean: ## remove dist/
+	rm -rf $(DIST)
+
+# Go knows best whether there is anything to do.
+.PHONY: always
+$(DIST)/%/coredns-kms: always
+	@test -n '$(VERSION)' || { echo 'There is no version: is this a git repository? Or say VERSION=1.2.3' >&2; exit 1; }
+	GOARCH=$* go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./build
+
+# Man pages and completion are printed by the program itself, built for this machine; coredns-kms(7) is README.md.
+.PHONY: documents
+documents: to = $(DIST)/documents
+documents: $(DIST)/$(host)/coredns-kms
+	rm -rf $(to)
+	mkdir -p $(to)/man
+	$< kms man -dir $(to)/man -date $(call date,+%F) >/dev/null
+	for shell in bash zsh fish; do $< kms completion $$shell >$(to)/completion.$$shell || exit; done
+	packaging/manual $(call date,+%F) <README.md >$(to)/readme.md
+	$(call tool,go-md2man) -in $(to)/readme.md -out $(to)/man/coredns-kms.7
+	packaging/changelog '$(VERSION)' '$(call date,-R)' '$(MAINTAINER)' >$(to)/changelog
+	gzip -9n $(to)/man/* $(to)/changelog

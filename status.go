@@ -148,7 +148,7 @@ func (l *life) openStatus() error {
 		if err != nil {
 			return nil, nil, fmt.Errorf("status %s: %w", address, err)
 		}
-		s := &status.Site{Source: live()}
+		s := &status.Site{Source: live(), Log: func(line string) { log.Error(line) }}
 		return s, func(ctx context.Context) {
 			if err := s.Serve(ctx, ln); err != nil {
 				log.Errorf("status %s: %v", address, err)

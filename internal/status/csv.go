@@ -10,7 +10,8 @@ import (
 )
 
 // csvHead names the columns of /clients.csv, which are those of Client.
-var csvHead = []string{"id", "cmid", "machine", "address", "protocol", "first", "last", "served", "host", "result", "calls", "silent_days"}
+var csvHead = []string{"id", "cmid", "machine", "address", "protocol", "first", "last", "served", "host", "result", "calls",
+	"silent_days"}
 
 // csv is GET /clients.csv: the ledger for a spreadsheet, as RFC 4180 has it. All rows, unless a limit is given.
 func (s *Site) csv(w http.ResponseWriter, r *http.Request) {

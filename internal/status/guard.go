@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path"
 	"slices"
 	"strings"
 )
@@ -31,6 +32,8 @@ func (s *Site) guard(next http.Handler) http.Handler {
 			http.Error(w, text, http.StatusMisdirectedRequest)
 		case foreign(r.Header):
 			http.Error(w, "The page of another site asked for this. Open it in a window of its own.", http.StatusForbidden)
+		case r.URL.Path != path.Clean(r.URL.Path): // ServeMux would send a browser elsewhere, with a query that nobody looked at
+			s.refusePage(w, http.StatusNotFound, errNoPage)
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -41,8 +44,10 @@ func (s *Site) guard(next http.Handler) http.Handler {
 func called(host string, names []string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
+	} else if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		host = host[1 : len(host)-1]
 	}
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+	if _, err := netip.ParseAddr(host); err == nil {
 		return true
 	}
 	host = plainHost(host)

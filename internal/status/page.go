@@ -61,7 +61,15 @@ var templates = func() map[string]*template.Template {
 		"sub":       func(a, b float64) float64 { return a - b },
 		"first":     func(n int, e []Event) []Event { return e[:min(len(e), n)] },
 		"name":      name,
-		"legend":    func() []string { return stateOrder },
+		"sentence":  sentence,
+		"remark":    remark,
+		"outcome": func(result string) string { // of a call, as the state whose picture fits
+			if result == "forwarded_ok" {
+				return "up"
+			}
+			return "down"
+		},
+		"legend": func() []string { return stateOrder },
 	}).ParseFS(files, "page/layout.html", "page/parts.html"))
 	out := make(map[string]*template.Template)
 	for _, name := range []string{"overview", "hosts", "clients", "announcements", "why", "problem"} {
@@ -138,7 +146,8 @@ func (s *Site) show(w http.ResponseWriter, status int, name string, p page) {
 	var b bytes.Buffer
 	if err := templates[name].Execute(&b, p); err != nil {
 		s.Log(fmt.Sprintf("status page %s cannot be made: %v", name, err))
-		http.Error(w, "The page cannot be made; the log of the server says why. /v1/status says the same for programs.", http.StatusInternalServerError)
+		http.Error(w, "The page cannot be made; the log of the server says why. /v1/status says the same for programs.",
+			http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -155,8 +164,7 @@ func (s *Site) refusePage(w http.ResponseWriter, status int, err error) {
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
 	}
-	text := err.Error()
-	s.show(w, status, "problem", page{Report: s.report(), Title: cmp.Or(title, "Problem"), Body: strings.ToUpper(text[:1]) + text[1:]})
+	s.show(w, status, "problem", page{Report: s.report(), Title: cmp.Or(title, "Problem"), Body: sentence(err.Error())})
 }
 
 // overview is GET /.
@@ -247,8 +255,7 @@ func (s *Site) why(w http.ResponseWriter, r *http.Request) {
 			s.refusePage(w, statusOf(err), err)
 			return
 		case err != nil:
-			text := printable(err.Error())
-			why = Why{Query: client, Story: []string{strings.ToUpper(text[:1]) + text[1:] + "."}}
+			why = Why{Query: client, Story: []string{printable(err.Error())}}
 			status = statusOf(err)
 		default:
 			p.Every = 5

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -30,7 +31,7 @@ func (s *Site) hosts(w http.ResponseWriter, r *http.Request) {
 	}
 	report := s.report()
 	b.fill(report.Pools, offset)
-	if b.Total == 0 && (b.Pool != "" || b.Host != "") && !b.Ill {
+	if !b.known() {
 		what := "host " + b.Host
 		if b.Host == "" {
 			what = "pool " + b.Pool
@@ -43,6 +44,14 @@ func (s *Site) hosts(w http.ResponseWriter, r *http.Request) {
 		title = limited(b.Host, 60)
 	}
 	s.show(w, http.StatusOK, "hosts", page{Report: report, Title: title, Here: "/hosts", Every: 2, Body: b})
+}
+
+// known is whether there is the pool and the host that the page is of.
+func (b *hostsBody) known() bool {
+	return b.Pool == "" && b.Host == "" || slices.ContainsFunc(b.All, func(p Pool) bool {
+		return (b.Pool == "" || p.Name == b.Pool) &&
+			(b.Host == "" || slices.ContainsFunc(p.Hosts, func(h Host) bool { return h.Endpoint == b.Host }))
+	})
 }
 
 // fill chooses from pools those to be shown, from the one numbered offset on.

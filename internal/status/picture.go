@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,14 +30,15 @@ func minute(now, t time.Time) (int, bool) {
 
 func drawPlot(now time.Time, points []Point) plot {
 	var slowest, sum float64
-	var passed, failed, minutes int
+	var passed, failed int
+	points = slices.DeleteFunc(slices.Clone(points), func(p Point) bool {
+		_, ok := minute(now, p.At)
+		return !ok || !(p.Min+p.Mean+p.Max < math.MaxFloat64) // what is no number has no place
+	})
 	for _, p := range points {
-		if _, ok := minute(now, p.At); !ok {
-			continue
-		}
 		failed += p.Failed
 		if p.Passed > 0 {
-			minutes, passed = minutes+1, passed+p.Passed
+			passed += p.Passed
 			slowest, sum = max(slowest, p.Max), sum+p.Mean*float64(p.Passed)
 		}
 	}
@@ -44,17 +46,15 @@ func drawPlot(now time.Time, points []Point) plot {
 	top := ceiling(slowest)
 	if passed > 0 {
 		out.Top = took(top)
-		out.Text = fmt.Sprintf("Probes of the last hour: %s passed in %s on average and at most %s", number(passed), took(sum/float64(passed)), took(slowest))
+		out.Text = fmt.Sprintf("Probes of the last hour: %s passed in %s on average and at most %s", number(passed),
+			took(sum/float64(passed)), took(slowest))
 	}
 	out.Text += "; " + counted(failed, "failure", "failures") + "."
 	y := func(s float64) float64 { return plotHeight - 1 - (plotHeight-3)*min(max(s, 0)/top, 1) }
 	var bars, line, fails strings.Builder
 	last := -2
 	for _, p := range points {
-		n, ok := minute(now, p.At)
-		if !ok {
-			continue
-		}
+		n, _ := minute(now, p.At)
 		x := float64(n) + .5
 		if p.Failed > 0 {
 			fmt.Fprintf(&fails, "M%.2f 34l.6 4m0 -4l-.6 4", x-.3)
@@ -103,7 +103,8 @@ type strip struct {
 }
 
 // heights are from where to where a state reaches.
-var heights = map[string][2]int{"up": {0, 12}, "suspect": {4, 12}, "down": {9, 12}, "drained": {5, 7}, "claimed": {2, 4}, "unchecked": {10, 12}}
+var heights = map[string][2]int{"up": {0, 12}, "suspect": {4, 12}, "down": {9, 12}, "drained": {5, 7}, "claimed": {2, 4},
+	"unchecked": {10, 12}}
 
 func drawStrip(now time.Time, points []Point) strip {
 	paths := make(map[string]*strings.Builder)
@@ -168,9 +169,10 @@ func drawGauge(n int) gauge {
 	return g
 }
 
-// histogram is clients by weeks since their last call: 26 wide and 40 high.
+// histogram is clients by weeks since their last call: Weeks wide and 40 high.
 type histogram struct {
 	Calm, Late, Dying string // bars of up to 90 days, up to 150, and beyond
+	Width             int
 	Top               string // what the upper edge stands for
 	Text              string
 	Rows              []week
@@ -187,7 +189,7 @@ func drawHistogram(s Summary) histogram {
 	for _, n := range s.Weeks {
 		most = max(most, n)
 	}
-	out := histogram{Top: number(most)}
+	out := histogram{Width: Weeks, Top: counted(most, "client", "clients")}
 	out.Text = fmt.Sprintf("Of %s %s did not call for 90 days and %s for 150. An activation ends 180 days after the last renewal.",
 		counted(s.Known, "client", "clients"), number(s.Silent90), number(s.Silent150))
 	var bars [3]strings.Builder
@@ -197,7 +199,7 @@ func drawHistogram(s Summary) histogram {
 			name = fmt.Sprintf("%d days and more", 7*i)
 		}
 		out.Rows = append(out.Rows, week{name, n})
-		if n <= 0 || i >= 26 {
+		if n <= 0 || i >= Weeks {
 			continue
 		}
 		part := 0

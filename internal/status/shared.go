@@ -45,11 +45,17 @@ var errBusy = errors.New("too many ask this at the same time: try again in a few
 // take takes one of n places, or waits for one for at most wait. Whoever has one calls leave.
 func (p *places) take(ctx context.Context, n int, wait time.Duration) (leave func(), err error) {
 	p.once.Do(func() { p.taken = make(chan struct{}, n) })
+	leave = func() { <-p.taken }
+	select {
+	case p.taken <- struct{}{}:
+		return leave, nil
+	default:
+	}
 	late := time.NewTimer(wait)
 	defer late.Stop()
 	select {
 	case p.taken <- struct{}{}:
-		return func() { <-p.taken }, nil
+		return leave, nil
 	case <-late.C:
 		return nil, errBusy
 	case <-ctx.Done():

@@ -53,6 +53,8 @@ const (
 	maxExports     = 2
 )
 
+var errNoPage = errors.New("there is no such page; these are there")
+
 // Handler answers everything: the pages, and the same for programs. It lets in only who calls the server by a name of its
 // own, so that no web page elsewhere can read it through the browser of somebody inside.
 func (s *Site) Handler() http.Handler {
@@ -67,8 +69,8 @@ func (s *Site) Handler() http.Handler {
 	for name, a := range assets {
 		mux.Handle("/"+name, a)
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.refusePage(w, http.StatusNotFound, errors.New("there is no such page; these are there: the overview, hosts, clients, announcements and one client"))
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		s.refusePage(w, http.StatusNotFound, errNoPage)
 	})
 	return s.guard(mux)
 }
@@ -79,7 +81,7 @@ func (s *Site) API() http.Handler {
 	mux.HandleFunc("/v1/status", s.serveStatus)
 	mux.HandleFunc("/v1/clients", s.serveClients)
 	mux.HandleFunc("/v1/why", s.serveWhy)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, errors.New("there is nothing at this path: GET /v1/status, /v1/clients and /v1/why are"))
 	})
 	return readOnly(mux)

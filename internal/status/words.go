@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // stateOrder is every state of a host, in the order in which people are told of them.
@@ -76,8 +78,9 @@ func word(words map[string]string, s string) string {
 
 // span is a time in the two largest units that it has: "2 d 4 h", "3 min", "12 s".
 func span(d time.Duration) string {
-	d = max(d, 0)
 	switch {
+	case d < time.Second:
+		return "under 1 s"
 	case d < time.Minute:
 		return fmt.Sprintf("%d s", int(d.Seconds()))
 	case d < 10*time.Minute && d%time.Minute >= time.Second:
@@ -112,6 +115,9 @@ func duration(s float64) time.Duration {
 func ago(now, t time.Time) string {
 	if t.IsZero() {
 		return "never"
+	}
+	if now.Sub(t) < time.Second {
+		return "just now"
 	}
 	return span(now.Sub(t)) + " ago"
 }
@@ -170,4 +176,29 @@ func counted(n int, one, several string) string {
 		return "1 " + one
 	}
 	return number(n) + " " + several
+}
+
+// sentence is s as one: with a capital, unless it begins with a name, and an end.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	word, _, _ := strings.Cut(s, " ")
+	if !strings.ContainsAny(strings.TrimRight(word, ".,:;"), ".:-_0123456789") {
+		first, size := utf8.DecodeRuneInString(s)
+		s = string(unicode.ToUpper(first)) + s[size:]
+	}
+	if !strings.ContainsAny(s[len(s)-1:], ".!?") {
+		s += "."
+	}
+	return s
+}
+
+// remark is what Why says of h beyond its state, for how long and the error, which stand beside it.
+func remark(h Host) string {
+	if h.Error != "" && strings.Contains(h.Why, h.Error) || strings.HasPrefix(h.Why,
+		h.State+" for ") && !strings.ContainsAny(h.Why, ":;,") {
+		return ""
+	}
+	return sentence(h.Why)
 }

@@ -50,20 +50,20 @@ type moment struct {
 	*Live
 	now   time.Time
 	faces []Face
-	book  *engine.Book // nil if there is no responder
-	pools map[string][]pool.Status
+	book  *engine.Book                 // nil if there is no responder
+	pools map[*pool.Pool][]pool.Status // by the pool itself: a reload that moves hosts between blocks may leave two of one name
 }
 
 func (l *Live) moment() *moment {
-	return &moment{Live: l, now: time.Now(), faces: l.Faces(), book: l.Book(), pools: make(map[string][]pool.Status)}
+	return &moment{Live: l, now: time.Now(), faces: l.Faces(), book: l.Book(), pools: make(map[*pool.Pool][]pool.Status)}
 }
 
 // hosts is what is known of the hosts of a pool, once for the whole report.
 func (m *moment) hosts(p engine.Pool) []pool.Status {
-	if m.pools[p.Name] == nil {
-		m.pools[p.Name] = p.Hosts()
+	if m.pools[p.Pool] == nil {
+		m.pools[p.Pool] = p.Hosts()
 	}
-	return m.pools[p.Name]
+	return m.pools[p.Pool]
 }
 
 var _ Source = (*Live)(nil)
@@ -77,8 +77,8 @@ func (l *Live) Report() Report {
 			r.Zones = append(r.Zones, m.zone(f, zone))
 		}
 	}
-	for _, f := range m.faces {
-		if !slices.ContainsFunc(r.Pools, func(p Pool) bool { return p.Name == f.Pool.Name }) {
+	for i, f := range m.faces {
+		if !slices.ContainsFunc(m.faces[:i], func(earlier Face) bool { return earlier.Pool == f.Pool }) {
 			r.Pools = append(r.Pools, m.pool(f.Pool))
 		}
 	}
@@ -109,7 +109,7 @@ func (m *moment) pool(p engine.Pool) Pool {
 		out.Hosts = append(out.Hosts, m.host(p, h))
 	}
 	for _, f := range m.faces {
-		if f.Pool.Name == p.Name && f.Responder != nil {
+		if f.Pool == p && f.Responder != nil {
 			out.Responder = m.responder(f)
 		}
 	}

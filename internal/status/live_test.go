@@ -138,6 +138,67 @@ func TestLiveZones(t *testing.T) {
 	}
 }
 
+// TestLiveReasons: what cannot be brought about without a network is what it is, and not what is nearest to it.
+func TestLiveReasons(t *testing.T) {
+	m := &moment{now: time.Now()}
+	host := func(state pool.State, priority uint16) pool.Status {
+		return pool.Status{Host: config.Host{Priority: priority}, State: state, Since: m.now.Add(-time.Minute),
+			Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
+	}
+	nameless, renamed := host(pool.Unchecked, 0), host(pool.Unchecked, 0)
+	nameless.Addresses, nameless.Unresolved, renamed.Unresolved = nil, errors.New("no such host"), errors.New("no such host")
+	for _, tt := range []struct {
+		condition pool.Condition
+		priority  uint16 // of the record
+		host      pool.Status
+		want      string
+	}{
+		{pool.AllDown, 0, nameless, "its name does not resolve here, and never did: answered all the same"},
+		{pool.Calm, 1, nameless, "its name does not resolve here, and never did: behind every other host"},
+		{pool.Calm, 0, renamed, "not asked yet, and offered until it is"}, // it has the addresses that it had
+		{pool.SelfSuspected, 1, nameless, "its name does not resolve here, and never did: behind every other host"},
+		{pool.SelfSuspected, 0, host(pool.Down, 0), "kept from the last good answer"},
+		{pool.SelfSuspected, 0, host(pool.Suspect, 0), "kept from the last good answer"},
+		{pool.SelfSuspected, 8, host(pool.Suspect, 3), "suspect since 1 min: behind every healthy host (configured priority 3)"},
+		{pool.Unsettled, 0, host(pool.Up, 65535), "up for 1 min: its place as configured, but all are numbered anew (configured priority 65535)"},
+	} {
+		if got := m.recordWhy(&pool.Snapshot{Condition: tt.condition}, pool.Record{Priority: tt.priority}, tt.host); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%s, %s: %q, want %q", tt.condition, tt.host.State, got, tt.want)
+		}
+	}
+	if got := m.stateWhy(renamed); got != "not asked yet" {
+		t.Errorf("an address is known, and yet %q", got)
+	}
+	if got := absentWhy("fail_open", &pool.Snapshot{Condition: pool.AllDown}, nameless); !strings.Contains(got, "not of the first tier") {
+		t.Errorf("not of the first tier, and yet %q", got)
+	}
+	for result, want := range map[string]string{"servfail": "no host may be offered, and all_down says SERVFAIL", "nodata": "an empty answer: no host may be offered"} {
+		if got := resultWhy(result, &pool.Snapshot{Condition: pool.AllDown}); !strings.HasPrefix(got, want) {
+			t.Errorf("%s with every host drained: %q, want %q", result, got, want)
+		}
+		if got := resultWhy(result, &pool.Snapshot{Condition: pool.AllDown, Standing: 1}); !strings.Contains(got, "every host failed its checks") {
+			t.Errorf("%s with every host down: %q", result, got)
+		}
+	}
+}
+
+// TestLivePoolsOfOneName: a reload that gives a zone's hosts to another zone keeps their pool under its name, and that name may be
+// taken anew. Each zone is answered from its own.
+func TestLivePoolsOfOneName(t *testing.T) {
+	a, b, c := block(t, "kms1=up"), block(t, "kms2=down"), block(t, "kms1=up")
+	b.Zones, c.Zones, c.Pool = []string{"example.net."}, []string{"example.com."}, a.Pool
+	r := server(nil, a, b, c).Report()
+	if len(r.Pools) != 2 || r.Pools[0].Hosts[0].Endpoint != "kms1.example.org:1688" || r.Pools[1].Hosts[0].Endpoint != "kms2.example.org:1688" {
+		t.Errorf("pools %+v", r.Pools)
+	}
+	if z := r.Zones[1]; len(z.Answer) != 1 || z.Answer[0].State != "down" {
+		t.Errorf("example.net %+v", z)
+	}
+	if z := r.Zones[2]; len(z.Answer) != 1 || z.Answer[0].State != "up" {
+		t.Errorf("example.com %+v", z)
+	}
+}
+
 // TestLiveResponderInAnswer: this server stands in its own answer for what it is.
 func TestLiveResponderInAnswer(t *testing.T) {
 	f := block(t, "kms1/10=up")
@@ -223,7 +284,11 @@ func TestLiveHosts(t *testing.T) {
 	if n := len(h.Latency); n < 59 || n > 60 || last.Passed != 1 || last.Max != 0.002 || last.State != "up" || h.Latency[10].State != "suspect" {
 		t.Errorf("%d minutes, the last %+v, the eleventh %+v", n, last, h.Latency[10])
 	}
-	l.Server.Started = now
+	l.HostHistory.Probed("example.org", kms1, probe.Result{Outcome: probe.Passed, RTT: time.Millisecond}, now.Add(-5*time.Minute))
+	l.Server.Started = now // by a clock that was set: a probe is older than the server
+	if all := l.Report().Pools[0].Hosts[0].Latency; all[len(all)-1].Passed != 1 {
+		t.Errorf("The last minute of a clock that was set: %+v", all[len(all)-1])
+	}
 	if n := len(l.Report().Pools[0].Hosts[0].Latency); n > 2 {
 		t.Errorf("%d minutes of a server that has just started", n)
 	}

@@ -58,7 +58,7 @@ type Call struct {
 type Asked struct {
 	Host    string
 	Outcome string
-	Err     string
+	Err     string // why there was no answer, or the error that it answered
 	Took    time.Duration
 }
 

@@ -373,7 +373,7 @@ func TestLiveWhy(t *testing.T) {
 			"pc7.example.org (12345678-0000-0000-0000-000000000009) called 1 time since",
 			"It asked for _VLMCS._tcp.example.org SRV 2 min ago, and was answered: 0 0 1688 kms2.example.org, 0 0 1688 kms1.example.org and 3 more.",
 			"In its last call, kms1.example.org:1688 was asked: it did not answer in time (i/o timeout), after 3.0 s.",
-			"Then, kms2.example.org:1688 was asked: answered",
+			"Then, kms2.example.org:1688 was asked: it took the request, after",
 			"kms2.example.org:1688 answered it, 1 min ago, in 3.0 s: the host took the request and counts 7 clients of the 25 that this one needs: it stays unactivated (0xC004F038).",
 			"If it called now, kms1.example.org:1688 would be asked first: priority 0.",
 		} {
@@ -398,6 +398,45 @@ func TestLiveWhy(t *testing.T) {
 	for _, name := range []string{"", "  ", strings.Repeat("x", MaxSearch+1)} {
 		if _, err := l.Why(name); err == nil || errors.Is(err, ErrUnknownClient) {
 			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// TestLiveWhyOfManyHosts: what stood first is not claimed of a record that did not.
+func TestLiveWhyOfManyHosts(t *testing.T) {
+	for first, want := range []string{"0 0 1688 a, 0 0 1688 b and 3 more", "0 0 1688 b, 0 0 1688 a and 3 more", "0 0 1688 a, 0 0 1688 b and 3 more, one of which stood first"} {
+		q := history.Question{Result: "normal", Answer: &history.Answer{Records: []string{"0 0 1688 a.", "0 0 1688 b."}, More: 3}, First: uint16(first)}
+		if got := question(q).Answer; got != want {
+			t.Errorf("record %d stood first: %q, want %q", first, got, want)
+		}
+	}
+}
+
+// TestLiveWhyNext: the next host is that of the pool that the client calls, and is not promised where it is drawn.
+func TestLiveWhyNext(t *testing.T) {
+	here, there := block(t, "kms1=up"), block(t, "kms2=up")
+	there.Pool.Name = "example.net"
+	for _, f := range []*Face{&here, &there} {
+		f.Block.Responder = &config.Responder{}
+		endpoint := f.Hosts[0].Endpoint()
+		f.Responder = &ResponderFace{Preferences: func(ledger.Client, kmswire.Version) []Preference {
+			return []Preference{{Endpoint: endpoint, Why: "priority 0"}}
+		}}
+	}
+	from := netip.MustParseAddr("10.0.0.7")
+	for _, tt := range []struct {
+		policy config.Policy
+		want   string
+	}{
+		{config.Concentrate, "If it called now, kms2.example.org:1688 would be asked first: priority 0."},
+		{config.Spread, "If it called now, kms2.example.org:1688 might be asked first: priority 0."},
+	} {
+		there.Block.Responder.Policy = tt.policy
+		l := server(nil, here, there)
+		l.ClientHistory.Call(history.Call{At: time.Now(), Pool: "example.net", Client: ledger.ByAddress(from), From: from, Version: "6.0", Result: "forwarded_ok"})
+		w, err := l.Why("10.0.0.7")
+		if err != nil || w.Story[len(w.Story)-1] != tt.want {
+			t.Errorf("%s: %v, %q, want %q", tt.policy, err, w.Story, tt.want)
 		}
 	}
 }

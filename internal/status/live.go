@@ -25,6 +25,7 @@ type Face struct {
 	Target func(r pool.Record, zone string) string // the host name that clients are told
 	Result func(*pool.Snapshot) string             // a word of the metric answers_total
 	TTL    func(pool.Condition) int                // in seconds
+	Falls  func(zone string) bool                  // what has no answer here falls through to the next plugin; nil: nothing does
 }
 
 // ResponderFace is what only the RPC face knows of a responder.
@@ -87,6 +88,7 @@ func (l *Live) Report() Report {
 	}
 	r.Clients, r.Updates = m.summary(), m.updates()
 	r.Findings = m.findings(&r)
+	r.Updates.Attempts = r.Updates.Attempts[:min(len(r.Updates.Attempts), maxAttempts)]
 	r.Status, r.Summary = judge(&r)
 	return r
 }
@@ -152,7 +154,7 @@ func (m *moment) summary() Summary {
 		Weeks: m.book.Weeks(m.now, Weeks)}
 }
 
-// updates is what came of hosts that announced themselves, the same registry of several blocks once.
+// updates is what came of hosts that announced themselves, the same registry of several blocks once: all that is remembered.
 func (m *moment) updates() Updates {
 	out := Updates{Attempts: []Attempt{}}
 	seen := make(map[*registry.Registry]bool)
@@ -173,7 +175,6 @@ func (m *moment) updates() Updates {
 		}
 	}
 	slices.SortStableFunc(out.Attempts, func(a, b Attempt) int { return b.At.Compare(a.At) })
-	out.Attempts = out.Attempts[:min(len(out.Attempts), maxAttempts)]
 	return out
 }
 

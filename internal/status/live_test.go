@@ -16,6 +16,7 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/ledger"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 	"github.com/coredns-kms/coredns-kms/internal/probe"
+	"github.com/coredns-kms/coredns-kms/internal/registry"
 )
 
 // deaf is an observer of what nobody asks about.
@@ -182,6 +183,49 @@ func TestLiveReasons(t *testing.T) {
 	}
 }
 
+// TestLiveFallthrough: an answer that is empty here need not be empty.
+func TestLiveFallthrough(t *testing.T) {
+	f := block(t, "kms1=drained")
+	f.Falls = func(zone string) bool { return zone == "example.org." }
+	f.Zones = []string{"example.org.", "example.net."}
+	r := server(nil, f).Report()
+	for i, want := range []bool{true, false} {
+		if got := strings.Contains(r.Zones[i].Why, "the next plugin answers first"); got != want {
+			t.Errorf("%s: %q", r.Zones[i].Name, r.Zones[i].Why)
+		}
+	}
+	from := netip.MustParseAddr("10.0.0.7")
+	l := server(nil, f)
+	l.ClientHistory.Ask(history.Question{At: time.Now(), From: from, Name: "_vlmcs._tcp.example.org.", Type: 33, Result: "fallthrough"})
+	if w, err := l.Why("10.0.0.7"); err != nil || !strings.Contains(strings.Join(w.Story, " "), "what another plugin of this server says") {
+		t.Errorf("%v, %q", err, w.Story)
+	}
+}
+
+// TestLiveAnnouncements: all that is remembered counts, and a hundred of it are shown.
+func TestLiveAnnouncements(t *testing.T) {
+	f := block(t, "kms1=up")
+	f.Update = new(config.Update)
+	var err error
+	if f.Registry, err = registry.New(config.Update{}, "test", nil); err != nil {
+		t.Fatal(err)
+	}
+	for n := range maxAttempts + 20 {
+		f.Registry.Tried(registry.Attempt{At: time.Now().Add(-time.Duration(n) * time.Minute), Accepted: n < 5,
+			From: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(n % 7)}), uint16(n))})
+	}
+	f.Registry.Tried(registry.Attempt{At: time.Now().Add(-25 * time.Hour), From: netip.MustParseAddrPort("192.0.2.99:53")})
+	other := f // of a second block with the same registry
+	r := server(nil, f, other).Report()
+	if u := r.Updates; !u.Enabled || u.Accepted != 5 || u.Refused != maxAttempts+16 || len(u.Attempts) != maxAttempts || u.Attempts[0].At.Before(u.Attempts[1].At) {
+		t.Errorf("%d accepted, %d refused, %d shown", u.Accepted, u.Refused, len(u.Attempts))
+	}
+	if len(r.Findings) != 1 || !strings.HasPrefix(r.Findings[0].What, fmt.Sprintf("%d announcements refused in 24 hours, from 192.0.2.", maxAttempts+15)) ||
+		!strings.HasSuffix(r.Findings[0].What, " and 2 more") {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
 // TestLivePoolsOfOneName: a reload that gives a zone's hosts to another zone keeps their pool under its name, and that name may be
 // taken anew. Each zone is answered from its own.
 func TestLivePoolsOfOneName(t *testing.T) {
@@ -224,7 +268,7 @@ func TestLiveFindings(t *testing.T) {
 		{"a suspect", "kms1=up kms2=suspect", nil, Warning, []string{"kms2.example.org:1688: it fails since 10 min, not often enough"}},
 		{"one down", "kms1=up kms2=down", nil, Warning, []string{"kms2.example.org:1688: down for 10 min: connection to"}},
 		{"all down", "kms1=down", nil, Critical, []string{"example.org: every host that is not drained failed", "kms1.example.org:1688: down"}},
-		{"all drained", "kms1=drained", nil, Critical, []string{"_vlmcs._tcp.example.org: clients get no host", "example.org: there is no host that may be offered"}},
+		{"all drained", "kms1=drained", nil, Critical, []string{"_vlmcs._tcp.example.org: clients get no host from here", "example.org: there is no host that may be offered"}},
 		{"the store is broken", "kms1=up", func(l *Live) { l.Broken = func() error { return errors.New("disk full") } }, Critical, []string{"store: disk full"}},
 		{"below the threshold", "kms1=up", func(l *Live) {
 			l.HostHistory.Served("example.org", "kms1.example.org:1688", 3, time.Now())

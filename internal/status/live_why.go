@@ -274,6 +274,9 @@ func (m *moment) tellAsked(w *Why, say func(string, ...any)) {
 	if answer == "" {
 		answer = "no record (" + q.Result + ")"
 	}
+	if q.Result == "fallthrough" {
+		answer = "what another plugin of this server says, to which it fell through"
+	}
 	say("It asked for %s %s %s, and was answered: %s.", q.Name, q.Type, ago(m.now, q.At), answer)
 }
 

@@ -15,6 +15,9 @@ func (m *moment) zone(f Face, zone string) Zone {
 	out := Zone{Name: plainName(zone), Service: plainName(config.ServiceName(zone)), Pool: f.Pool.Name, Result: f.Result(s),
 		TTL: f.TTL(s.Condition), Answer: []Record{}, Absent: []Absent{}}
 	out.Why = resultWhy(out.Result, s)
+	if out.Result == "nodata" && f.Falls != nil && f.Falls(zone) {
+		out.Why += "; but with fallthrough the next plugin answers first, and may have records of its own"
+	}
 	hosts := make(map[string]pool.Status)
 	for _, h := range m.hosts(f.Pool) {
 		hosts[h.Endpoint()] = h

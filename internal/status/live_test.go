@@ -484,3 +484,107 @@ func TestLiveWhyNext(t *testing.T) {
 		}
 	}
 }
+
+// TestLiveWhyOfOneName: of many machines of one name the latest are shown, and the story is of the last.
+func TestLiveWhyOfOneName(t *testing.T) {
+	book, now := ledger.New(0), time.Now()
+	for n := range maxMeant + 5 {
+		book.Enter(ledger.Call{At: now.Add(-time.Duration(maxMeant+5-n) * day), Client: ledger.ByCMID([16]byte{15: byte(n)}), From: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}),
+			Machine: "clone", Host: "kms1.example.org:1688", Counted: true, Version: "4.0", Result: "forwarded_ok"})
+	}
+	w, err := server(book, block(t, "kms1=up")).Why("clone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.Clients); n != maxMeant || w.Clients[0].Address != "10.0.0.24" || w.Clients[n-1].Address != "10.0.0.5" {
+		t.Errorf("%d clients: %+v", n, w.Clients)
+	}
+	if !strings.HasPrefix(w.Story[0], "clone may be 25 clients; this is about the one that called last") || !strings.HasPrefix(w.Story[1], "clone (00000000-0000-0000-0000-000000000018) called 1 time") {
+		t.Errorf("%q", w.Story)
+	}
+	one, err := server(book, block(t, "kms1=up")).Why("10.0.0.3")
+	if err != nil || !strings.HasPrefix(one.Story[0], "clone (00000000-0000-0000-0000-000000000003) called 1 time") {
+		t.Errorf("one of them: %v, %q", err, one.Story)
+	}
+}
+
+// TestLiveWhyTells: how long somebody was silent, and what that means.
+func TestLiveWhyTells(t *testing.T) {
+	for _, tt := range []struct {
+		days    int
+		counted bool
+		want    string // "" if nothing is to be said of it
+	}{
+		{1, false, "No host ever took a request of it."},
+		{89, true, ""},
+		{90, true, "It renews every 7 days where it can, and did not for 90"},
+		{150, true, "That is 150 days: an activation is valid for 180, so it needs to call within 30 days."},
+		{200, true, "That is 200 days: an activation is valid for 180, so it needs to call within 0 days."},
+	} {
+		book := ledger.New(0)
+		from := netip.MustParseAddr("10.0.0.7")
+		book.Enter(ledger.Call{At: time.Now().Add(-time.Duration(tt.days) * day), Client: ledger.ByAddress(from), From: from, Host: "kms1.example.org:1688", Counted: tt.counted})
+		w, err := server(book, block(t, "kms1=up")).Why("10.0.0.7")
+		story := strings.Join(w.Story[1:], "\n")
+		if err != nil || tt.want != "" && !strings.HasPrefix(story, tt.want) || tt.want == "" && (strings.HasPrefix(story, "That is") || strings.HasPrefix(story, "It renews")) {
+			t.Errorf("%d days: %v, %q, want %q", tt.days, err, story, tt.want)
+		}
+	}
+}
+
+// TestLiveWhyUnheeded: calling is not being served.
+func TestLiveWhyUnheeded(t *testing.T) {
+	for _, days := range []int{13, 100} {
+		book, from := ledger.New(0), netip.MustParseAddr("10.0.0.7")
+		served := ledger.Call{At: time.Now().Add(-time.Duration(days) * day), Client: ledger.ByAddress(from), From: from, Host: "kms1.example.org:1688", Counted: true}
+		refused := served
+		refused.At, refused.Counted = time.Now(), false
+		book.Enter(served)
+		book.Enter(refused)
+		w, err := server(book, block(t, "kms1=up")).Why("10.0.0.7")
+		if told := strings.Contains(strings.Join(w.Story, " "), fmt.Sprintf("no host took a request of it for %d days", days)); err != nil || told != (days >= unheeded) {
+			t.Errorf("%d days: %v, %q", days, err, w.Story)
+		}
+	}
+}
+
+// TestMeaning: nobody is ever said to be activated.
+func TestMeaning(t *testing.T) {
+	for _, tt := range []struct {
+		call history.Call
+		want string
+	}{
+		{history.Call{Result: "forwarded_ok", Required: 25, Count: 24}, "counts 24 clients of the 25 that this one needs: it stays unactivated"},
+		{history.Call{Result: "forwarded_ok", Required: 25, Count: 25}, "counts 25 clients, of which this one needs 25"},
+		{history.Call{Result: "forwarded_ok"}, "cannot be seen in this version"},
+		{history.Call{Result: "no_host"}, "no host was alive"},
+		{history.Call{Result: "failed", Required: 25}, "no host answered in time"},
+		{history.Call{Result: "declined", HRESULT: 0xC004F042}, "every host declined: host has no key for that product"},
+		{history.Call{Result: "forwarded_error", HRESULT: 0xC004F0FF}, "a host answered an error: an error that is not known here: kms explain 0xC004F0FF"},
+	} {
+		if got := meaning(tt.call); !strings.Contains(got, tt.want) {
+			t.Errorf("%+v: %q, want %q", tt.call, got, tt.want)
+		}
+	}
+}
+
+// TestPoolFindings: a pool whose probes stand still is one, and one that asks seldom is not.
+func TestPoolFindings(t *testing.T) {
+	for _, tt := range []struct {
+		age, interval float64
+		hosts         int
+		want          bool
+	}{{120, 10, 1, false}, {121, 10, 1, true}, {121, 10, 0, false}, {1200, 300, 1, false}, {1201, 300, 1, true}} {
+		found := false
+		p := Pool{Name: "p", Condition: "calm", Age: tt.age, Interval: tt.interval, Hosts: make([]Host, tt.hosts)}
+		new(moment).poolFindings(p, func(severity, _, _, _ string) { found = severity == Critical })
+		if found != tt.want {
+			t.Errorf("%+v: found %t", tt, found)
+		}
+	}
+	var what []string
+	new(moment).poolFindings(Pool{Condition: "self-suspected"}, func(severity, _, _, next string) { what = append(what, severity, next) })
+	if len(what) != 2 || what[0] != Critical || !strings.Contains(what[1], "own network") {
+		t.Errorf("%q", what)
+	}
+}

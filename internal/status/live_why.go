@@ -13,6 +13,9 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/ledger"
 )
 
+// unheeded is after how many days of calls that no host took somebody has to be told: a client that is well renews every 7.
+const unheeded = 14
+
 // Bounds of a Why.
 const (
 	maxMeant     = 20 // clients that a name may mean
@@ -260,6 +263,8 @@ func (m *moment) tellWho(w *Why, p person, say func(string, ...any)) {
 		say("That is %d days: an activation is valid for 180, so it needs to call within %d days.", int(silent/day), max(180-int(silent/day), 0))
 	case silent >= 90*day:
 		say("It renews every 7 days where it can, and did not for %d: see whether it still exists.", int(silent/day))
+	case m.now.Sub(c.Served) >= unheeded*day:
+		say("It calls, but no host took a request of it for %d days: an activation is valid for 180.", int(m.now.Sub(c.Served)/day))
 	}
 }
 

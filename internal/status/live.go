@@ -111,9 +111,15 @@ func (m *moment) pool(p engine.Pool) Pool {
 		out.Hosts = append(out.Hosts, m.host(p, h))
 	}
 	for _, f := range m.faces {
-		if f.Pool == p && f.Responder != nil {
-			out.Responder = m.responder(f)
+		if f.Pool != p || f.Responder == nil {
+			continue
 		}
+		one := m.responder(f)
+		if earlier := out.Responder; earlier != nil { // their calls are counted together, as those of the pool
+			one.Address = earlier.Address + ", " + one.Address
+			one.Connections += earlier.Connections
+		}
+		out.Responder = one
 	}
 	return out
 }

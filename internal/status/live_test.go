@@ -173,6 +173,11 @@ func TestLiveReasons(t *testing.T) {
 	if got := absentWhy("fail_open", &pool.Snapshot{Condition: pool.AllDown}, nameless); !strings.Contains(got, "not of the first tier") {
 		t.Errorf("not of the first tier, and yet %q", got)
 	}
+	for condition, want := range map[pool.Condition]string{pool.SelfSuspected: "the last good answer", pool.AllDown: "every host failed its checks"} {
+		if got := resultWhy("fail_open", &pool.Snapshot{Condition: condition}); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", condition, got, want)
+		}
+	}
 	for result, want := range map[string]string{"servfail": "no host may be offered, and all_down says SERVFAIL", "nodata": "an empty answer: no host may be offered"} {
 		if got := resultWhy(result, &pool.Snapshot{Condition: pool.AllDown}); !strings.HasPrefix(got, want) {
 			t.Errorf("%s with every host drained: %q, want %q", result, got, want)
@@ -243,6 +248,19 @@ func TestLivePoolsOfOneName(t *testing.T) {
 	}
 }
 
+// TestLiveTwoResponders: blocks that share a pool may each have one.
+func TestLiveTwoResponders(t *testing.T) {
+	a := block(t, "kms1=up")
+	counts := func() map[string]uint64 { return map[string]uint64{"forwarded_ok": 7} }
+	a.Responder = &ResponderFace{Connections: func() int { return 2 }, Calls: counts, Refused: counts}
+	a.Block.Responder = &config.Responder{Address: "127.0.0.1:1688"}
+	b := a
+	b.Block.Responder = &config.Responder{Address: "127.0.0.2:1688"}
+	if r := server(nil, a, b).Report().Pools[0].Responder; r.Address != "127.0.0.1:1688, 127.0.0.2:1688" || r.Connections != 4 || r.Calls["forwarded_ok"] != 7 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestLiveResponderInAnswer: this server stands in its own answer for what it is.
 func TestLiveResponderInAnswer(t *testing.T) {
 	f := block(t, "kms1/10=up")
@@ -288,6 +306,10 @@ func TestLiveFindings(t *testing.T) {
 				if f.Next == "" {
 					t.Errorf("nothing to do about %q", f.What)
 				}
+			}
+			up, _, _ := strings.Cut(r.Summary, " of ")
+			if want := fmt.Sprint(strings.Count(tt.script, "=up")); up != want {
+				t.Errorf("%q: %s are up", r.Summary, want)
 			}
 			if r.Status != tt.status || !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
 				t.Errorf("%s (%s): %q", r.Status, r.Summary, got)

@@ -91,7 +91,7 @@ type Pool struct {
 
 // Responder is what takes activation calls for a pool.
 type Responder struct {
-	Address     string            `json:"address"`
+	Address     string            `json:"address"` // of several responders of one pool, all
 	Policy      string            `json:"policy"`
 	Connections int               `json:"connections"`
 	Calls       map[string]uint64 `json:"calls"`   // since the start, by result, as in the metric calls_total

@@ -114,8 +114,11 @@ func (c loggedCall) remember() {
 	}
 	for _, a := range r.Asks {
 		asked := history.Asked{Host: a.Host, Outcome: a.Outcome.String(), Took: a.Took}
-		if a.Err != nil {
+		switch {
+		case a.Err != nil:
 			asked.Err = a.Err.Error()
+		case a.HRESULT != kmswire.OK:
+			asked.Err = a.HRESULT.String()
 		}
 		call.Asked = append(call.Asked, asked)
 		switch a.Outcome {

@@ -2,10 +2,17 @@ package kms
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/coredns-kms/coredns-kms/internal/history"
+	"github.com/coredns-kms/coredns-kms/internal/kmswire"
+	"github.com/coredns-kms/coredns-kms/internal/ledger"
 	"github.com/coredns-kms/coredns-kms/kmsresponder"
 )
 
@@ -57,4 +64,50 @@ func TestCallLogGathers(t *testing.T) {
 		stop()
 		<-ended
 	})
+}
+
+// TestCallsAreRemembered: what each host said, and how often, whether or not the first ended the call.
+func TestCallsAreRemembered(t *testing.T) {
+	const pool, one, two = "remembered.example", "kms1.remembered.example:1688", "kms2.remembered.example:1688"
+	now, from := time.Now(), netip.MustParseAddr("192.0.2.211")
+	for _, r := range []kmsresponder.CallRecord{
+		{Result: kmsresponder.ForwardedOK, Host: one, Count: 26, Request: &kmswire.RequestV4{CMID: kmswire.GUID{211}, MachineName: "PC211", Required: 25}},
+		{Result: kmsresponder.ForwardedError, Host: one, HRESULT: kmswire.ClockSkew},
+		{Result: kmsresponder.ForwardedOK, Host: two, Asks: []kmsresponder.Ask{
+			{Host: one, Outcome: kmsresponder.Declined, HRESULT: kmswire.HostUnusable},
+			{Host: one, Outcome: kmsresponder.Dead, Err: errors.New("connection refused")},
+			{Host: two, Outcome: kmsresponder.Answered},
+		}},
+	} {
+		r.At, r.From = now, from
+		loggedCall{pool, r}.remember()
+	}
+	p := past.hosts.Past(pool, one, now)
+	var failures []string
+	for _, f := range p.Failures {
+		failures = append(failures, fmt.Sprint(f.Code, " ", f.Count))
+	}
+	want := []string{kmswire.ClockSkew.Code() + " 1", kmswire.HostUnusable.Code() + " 1", "dead 1"}
+	slices.Sort(want)
+	slices.Sort(failures)
+	if p.Served != 1 || p.Count != 26 || !slices.Equal(failures, want) {
+		t.Errorf("%s: %+v, want 1 call with a count of 26, and %s", one, p, want)
+	}
+	if p := past.hosts.Past(pool, two, now); p.Served != 1 || p.Failures != nil {
+		t.Errorf("%s: %+v", two, p)
+	}
+	calls := past.clients.Calls(func(c history.Call) bool { return c.From == from })
+	if len(calls) != 3 {
+		t.Fatalf("%d calls are remembered: %+v", len(calls), calls)
+	}
+	for _, c := range calls {
+		if named := c.Machine == "PC211" && c.Required == 25; named != (c.Client == ledger.ByCMID([16]byte{211})) {
+			t.Errorf("%+v", c)
+		}
+		for i, said := range []string{kmswire.HostUnusable.String(), "connection refused", ""}[:len(c.Asked)] {
+			if c.Asked[i].Err != said {
+				t.Errorf("Host %d said %q, want %q", i, c.Asked[i].Err, said)
+			}
+		}
+	}
 }

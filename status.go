@@ -12,6 +12,7 @@ import (
 
 	"github.com/coredns/caddy"
 
+	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/engine"
 	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
@@ -108,6 +109,7 @@ func (s *shown) face() status.Face {
 		Block: s.site.Block, Pool: s.pool, Registry: s.site.Registry, Target: dnsface.Target,
 		Result: func(p *pool.Snapshot) string { return s.site.Result(p).String() },
 		TTL:    func(c pool.Condition) int { return int(s.site.TTLIn(c)) },
+		Falls:  func(zone string) bool { return s.site.Fall.Through(config.ServiceName(zone)) },
 	}
 	if r := s.responder; r != nil {
 		metrics := r.order.Load().metrics

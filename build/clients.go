@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coredns-kms/coredns-kms/internal/status"
 
@@ -69,8 +70,8 @@ func clientsCommand(c clock) *cli.Command {
 				return statusUnknown, misuse("-json and -csv: one of them")
 			case len(q.Search) > status.MaxSearch:
 				return statusUnknown, misuse("-search: at most %d octets", status.MaxSearch)
-			case q.SilentDays < 0 || q.SilentDays > 10_000:
-				return statusUnknown, misuse("-silent %d: from 0 to 10000 days", q.SilentDays)
+			case q.SilentDays < 0 || q.SilentDays > status.MaxSilent:
+				return statusUnknown, misuse("-silent %d: from 0 to %d days", q.SilentDays, status.MaxSilent)
 			case cmd.IsSet("limit") && (q.Limit < 1 || q.Limit > status.MaxRows):
 				return statusUnknown, misuse("-limit %d: from 1 to %d", q.Limit, status.MaxRows)
 			case !cmd.IsSet("limit") && (cmd.Bool("json") || cmd.Bool("csv")):
@@ -203,7 +204,7 @@ func writeClientsCSV(w io.Writer, clients []status.Client) error {
 // cell is s as a spreadsheet may have it: what begins as a formula does there becomes text.
 func cell(s string) string {
 	s = printable(s)
-	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
+	if first, _ := utf8.DecodeRuneInString(s); s != "" && strings.ContainsRune("=+-@＝＋－＠", first) {
 		return "'" + s
 	}
 	return s

@@ -47,10 +47,11 @@ var goldens = map[string][]goldenRun{
 		{"file", "-no-probe -licensed testdata/import/licensed testdata/import/db.corp.example.org"},
 		{"json", "-no-probe -json testdata/import/db.corp.example.org"},
 	},
-	"status":   {{"once", "-socket $SOCKET"}, {"json", "-socket $SOCKET -json"}, {"nobody", "-socket /nowhere/s"}},
-	"hosts":    {{"table", "-socket $SOCKET"}, {"json", "-socket $SOCKET -json"}},
-	"clients":  {{"table", "-socket $SOCKET -limit 4"}, {"json", "-socket $SOCKET -limit 4 -json"}, {"csv", "-socket $SOCKET -limit 4 -csv"}},
-	"why":      {{"story", "-socket $SOCKET 10.1.2.3"}, {"json", "-socket $SOCKET -json 10.1.2.3"}, {"unknown", "-socket $SOCKET 10.9.9.9"}},
+	"status":  {{"once", "-socket $SOCKET"}, {"json", "-socket $SOCKET -json"}, {"nobody", "-socket /nowhere/s"}},
+	"hosts":   {{"table", "-socket $SOCKET"}, {"json", "-socket $SOCKET -json"}},
+	"clients": {{"table", "-socket $SOCKET -limit 4"}, {"json", "-socket $SOCKET -limit 4 -json"}, {"csv", "-socket $SOCKET -limit 4 -csv"}},
+	"why": {{"story", "-socket $SOCKET 10.1.2.3"}, {"json", "-socket $SOCKET -json 10.1.2.3"}, {"unknown", "-socket $SOCKET 10.9.9.9"},
+		{"busy", "-socket $SOCKET 10.8.8.8"}},
 	"drain":    {{"done", "-socket $SOCKET kms1.corp.example.org"}, {"json", "-socket $SOCKET -json kms1.corp.example.org"}},
 	"undrain":  {{"done", "-socket $SOCKET kms1.corp.example.org"}, {"json", "-socket $SOCKET -json kms1.corp.example.org"}},
 	"rehearse": {{"clients", "-domain example.org -server $DNS -group server-b -clients 6"}},
@@ -81,8 +82,14 @@ func fixtures(t *testing.T) string {
 		t.Fatal(err)
 	}
 	h := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("client") == "10.9.9.9" {
+		switch r.URL.Query().Get("client") {
+		case "10.9.9.9":
+			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, `{"version":1,"error":"nothing is known of that client: \u001b[2J"}`)
+			return
+		case "10.8.8.8":
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, `{"version":1,"error":"too many ask this at the same time"}`)
 			return
 		}
 		http.ServeFile(w, r, filepath.Join("testdata/control", filepath.Base(r.URL.Path)+".json"))

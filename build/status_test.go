@@ -254,7 +254,7 @@ func TestClientsCommand(t *testing.T) {
 		"both":        {"-json -csv", 3, "", "one of them"},
 		"no limit":    {"-limit 0", 3, "", "from 1 to 100000"},
 		"high limit":  {"-limit 100001", 3, "", "from 1 to 100000"},
-		"no days":     {"-silent -1", 3, "", "from 0 to 10000"},
+		"no days":     {"-silent -1", 3, "", "from 0 to 3650"},
 		"long search": {"-search " + strings.Repeat("x", 129), 3, "", "at most 128"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -270,7 +270,7 @@ func TestClientsCommand(t *testing.T) {
 // TestClientsCSV: what a machine calls itself is a cell, and never a formula or another line.
 func TestClientsCSV(t *testing.T) {
 	for machine, want := range map[string]string{
-		"pc1": "pc1", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "a,\"b\"": "a,\"b\"", "a\nb\r\t\x00": `a\nb\r\t\x00`, "": "",
+		"pc1": "pc1", "=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "＝1": "'＝1", "a,\"b\"": "a,\"b\"", "a\nb\r\t\x00": `a\nb\r\t\x00`, "": "",
 	} {
 		var b bytes.Buffer
 		if err := writeClientsCSV(&b, []status.Client{{Machine: machine}}); err != nil {
@@ -293,7 +293,7 @@ func TestWhyCommand(t *testing.T) {
 		"two":         {"a b", 3, "takes one"},
 		"no server":   {"-socket /nowhere/s a", 3, "is the server running"},
 		"not a peer":  {"-socket " + saying(t, "<html>") + " a", 3, "is not a coredns with kms"},
-		"not known":   {"-socket " + saying(t, `{"version":1,"error":"nothing is known"}`) + " a", 2, "nothing is known"},
+		"refused":     {"-socket " + saying(t, `{"version":1,"error":"too many ask this"}`) + " a", 3, "too many ask this"},
 		"little more": {"-socket " + saying(t, `{"version":1,"story":["it asked"]}`) + " a", 0, ""},
 	} {
 		var stdout, stderr bytes.Buffer
@@ -317,6 +317,17 @@ func TestJSONForTerminals(t *testing.T) {
 	for line := range strings.Lines(b.String()) {
 		if line = strings.TrimSuffix(line, "\n"); printable(line) != line {
 			t.Errorf("What a terminal takes for more than text: %q", line)
+		}
+	}
+}
+
+// TestClientsSilentBound: what the server does not take is refused before it is asked.
+func TestClientsSilentBound(t *testing.T) {
+	for days, want := range map[int]string{status.MaxSilent: "there is no socket", status.MaxSilent + 1: "-silent 3651: from 0 to 3650 days"} {
+		var out, errs strings.Builder
+		code := dispatch(t.Context(), commands(wall()), []string{"clients", "-socket", "/nowhere/s", "-silent", fmt.Sprint(days)}, &out, &errs)
+		if code != int(statusUnknown) || !strings.Contains(errs.String(), want) {
+			t.Errorf("%d days: %d, %q, want %q", days, code, errs.String(), want)
 		}
 	}
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
+	"github.com/coredns-kms/coredns-kms/internal/control"
 	"github.com/coredns-kms/coredns-kms/internal/status"
 
 	"github.com/urfave/cli/v3"
@@ -22,7 +24,7 @@ block, and whoever may write to the socket may ask.
 Exit status:
   0  something is known of it
   2  nothing is: the server says so
-  3  the server could not be asked, or a wrong call
+  3  the server could not be asked, or had no time, or a wrong call
 
 Examples:
   coredns kms why 10.1.2.3
@@ -43,7 +45,11 @@ func whyCommand(c clock) *cli.Command {
 			}
 			w, err := server(cmd).Why(ctx, cmd.Args().First())
 			if err != nil {
-				return refusal(err), err
+				refused := new(control.RefusedError)
+				if errors.As(err, &refused) && refused.NotFound {
+					return statusCritical, err
+				}
+				return statusUnknown, err
 			}
 			if cmd.Bool("json") {
 				return statusOK, printJSON(cmd.Writer, w)

@@ -14,6 +14,7 @@ import (
 	"github.com/coredns/coredns/plugin"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
+	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 	"github.com/coredns-kms/coredns-kms/internal/probe"
 
@@ -166,6 +167,38 @@ func BenchmarkServeSRVParallel(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkRemember is what it costs to keep each question for people, from ever other addresses.
+func BenchmarkRemember(b *testing.B) {
+	for _, kept := range []bool{false, true} {
+		b.Run(fmt.Sprintf("kept %v", kept), func(b *testing.B) {
+			h := oneHandler(b, "example.org.", mostHosts)
+			if kept {
+				h.Questions = new(history.Clients)
+			}
+			m := questions[1].msg()
+			mustServe(b, h, m, mostHosts)
+			b.ReportAllocs()
+			clients := make([]net.UDPAddr, 10_000) // more than are kept
+			for i := range clients {
+				clients[i] = net.UDPAddr{IP: net.IPv4(10, 0, byte(i>>8), byte(i)), Port: 40212}
+			}
+			ctx, w := b.Context(), new(roaming)
+			for n := 0; b.Loop(); n++ {
+				w.from = &clients[n%len(clients)]
+				h.ServeDNS(ctx, w, m)
+			}
+		})
+	}
+}
+
+// roaming is discard at one address after the other.
+type roaming struct {
+	discard
+	from *net.UDPAddr
+}
+
+func (w *roaming) RemoteAddr() net.Addr { return w.from }
 
 // BenchmarkOtherName is what kms costs those who ask for something else.
 func BenchmarkOtherName(b *testing.B) {

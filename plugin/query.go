@@ -223,6 +223,7 @@ func (q *query) noData(c pool.Condition) (int, error) {
 		// The name exists, whatever the plugin below thinks of it.
 		code, err := plugin.NextOrFailure(Name, q.handler.Next, q.ctx, existing{q.state.W}, q.state.Req)
 		if plugin.ClientWrite(code) {
+			q.remember(passedOn)
 			return code, err
 		}
 	}
@@ -333,15 +334,19 @@ func (q *query) explanation(c pool.Condition, served bool) *dns.OPT {
 // write sends m and counts it. It returns what tells the server that an answer was written.
 func (q *query) write(m *dns.Msg, result Result) (int, error) {
 	q.owner.count(q.ctx, result)
-	if q.handler.Questions != nil && q.owner.isService() {
-		q.remember(result)
-	}
+	q.remember(result.String())
 	return dns.RcodeSuccess, q.state.W.WriteMsg(m)
 }
 
+// passedOn is the result of a question that fell through: what was answered is for another plugin to know.
+const passedOn = "fallthrough"
+
 // remember keeps the question, and how it was answered, for those who ask about the client.
-func (q *query) remember(result Result) {
+func (q *query) remember(result string) {
+	if q.handler.Questions == nil || !q.owner.isService() {
+		return
+	}
 	question := &q.state.Req.Question[0]
 	q.handler.Questions.Ask(history.Question{At: time.Now(), From: sender(q.state.W).Addr(), Name: question.Name, Type: question.Qtype,
-		Result: result.String(), Answer: q.answer, First: q.first})
+		Result: result, Answer: q.answer, First: q.first})
 }

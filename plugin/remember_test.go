@@ -10,6 +10,20 @@ import (
 	"github.com/miekg/dns"
 )
 
+// TestQuestionsThatFallThroughAreRemembered: they were asked here, whoever answered.
+func TestQuestionsThatFallThroughAreRemembered(t *testing.T) {
+	var past history.Clients
+	s := site(t, "example.org.", "kms1.example.org=drained")
+	s.Fall.Zones = []string{"."}
+	h := newHandler(&below{answer: fileLike}, s)
+	h.Questions = &past
+	ask(t, h, newQuestion("_vlmcs._tcp.example.org.", dns.TypeSRV), false)
+	got := past.Questions(netip.MustParseAddr("10.240.0.1"))
+	if len(got) != 1 || got[0].Result != "fallthrough" || got[0].Answer != nil {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestQuestionsAreRemembered: who asked for the service, as they spelled it, and what stood first in the answer. Of other
 // names nothing is kept.
 func TestQuestionsAreRemembered(t *testing.T) {

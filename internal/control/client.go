@@ -58,7 +58,10 @@ func (c Client) Why(ctx context.Context, client string) (out status.Why, err err
 }
 
 // RefusedError is a server's own word for why it did not do what it was asked.
-type RefusedError struct{ text string }
+type RefusedError struct {
+	NotFound bool // it does not know what it was asked about; else it may know, or do it, another time
+	text     string
+}
 
 func (e *RefusedError) Error() string { return e.text }
 
@@ -105,7 +108,7 @@ func read(status int, text []byte, out any, socket string) error {
 	case head.Version != Version:
 		return fmt.Errorf("the server speaks version %d of this, and this program version %d: use the program of the server", head.Version, Version)
 	case head.Error != "":
-		return &RefusedError{head.Error}
+		return &RefusedError{status == http.StatusNotFound, head.Error}
 	case status != http.StatusOK:
 		return fmt.Errorf("the server answers %s", http.StatusText(status))
 	}

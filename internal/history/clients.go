@@ -22,7 +22,7 @@ type Question struct {
 	From   netip.Addr
 	Name   string // as the client spelled it
 	Type   uint16 // of RFC 1035
-	Result string // a word of the metric answers_total
+	Result string // a word of the metric answers_total, or "fallthrough": the next plugin answered
 	Answer *Answer
 	First  uint16 // the record of Answer that stood first
 }
@@ -58,7 +58,7 @@ type Call struct {
 type Asked struct {
 	Host    string
 	Outcome string
-	Err     string
+	Err     string // why there was no answer, or the error that it answered
 	Took    time.Duration
 }
 

@@ -24,7 +24,7 @@ const (
 	strangerShare = 10 // one in so many may be a client that no host ever served
 
 	queue = 4096 // calls that may wait for Run
-	batch = 256  // calls taken under one lock
+	batch = 256  // calls taken, or rows made for people, under one lock
 
 	moment = 10 * time.Millisecond // that calls are left to gather
 	day    = 24 * time.Hour

@@ -157,6 +157,25 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// TestSelectWhileCallsGoOn: the table is not locked for as long as it takes to make many rows, so what a row is of may change, or
+// be forgotten, before it is made.
+func TestSelectWhileCallsGoOn(t *testing.T) {
+	l := New(2 * batch)
+	for n := range 2 * batch {
+		l.Enter(call(n, "a", 0))
+	}
+	found, total := l.find(Query{Limit: 2 * batch})
+	l.Enter(call(1, "b", 1))
+	l.Enter(call(3*batch, "a", 1)) // 0 is forgotten for it
+	page := l.export(nil, found)
+	if total != 2*batch || len(page) != total || page[0].Client != machine(0) || page[0].Calls != 1 || page[1].Home != "b" || page[1].Calls != 2 {
+		t.Errorf("%d rows of %d, the first %+v", len(page), total, page[:2])
+	}
+	if page, _ := l.Select(Query{Limit: 2 * batch}); len(page) != 2*batch || page[len(page)-1].Client != machine(3*batch) {
+		t.Errorf("%d rows", len(page))
+	}
+}
+
 func TestWeeks(t *testing.T) {
 	l := New(0)
 	for n, days := range []int{0, 6, 7, 13, 14, 100} {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -90,8 +91,19 @@ type Query struct {
 	Offset, Limit int // of the rows that are returned
 }
 
-// Select is how many clients q wants, and as many of them as it has room for: those that called longest ago first.
+// Select is how many clients q wants, and as many of them as it has room for: those that called longest ago first. Who matches
+// is settled at one moment; calls go on while many rows are made, and a row has what came of them.
 func (l *Ledger) Select(q Query) (page []Entry, total int) {
+	found, total := l.find(q)
+	page = make([]Entry, 0, len(found))
+	for some := range slices.Chunk(found, batch) {
+		page = l.export(page, some)
+	}
+	return page, total
+}
+
+// find is the clients for the rows that q wants, and how many match. The entries may change, or be forgotten, as soon as it returns.
+func (l *Ledger) find(q Query) (found []*entry, total int) {
 	last := int64(math.MaxInt64)
 	if !q.Until.IsZero() {
 		last = q.Until.UnixNano()
@@ -105,12 +117,22 @@ func (l *Ledger) Select(q Query) (page []Entry, total int) {
 		if q.Unserved && e.home != nil || q.Match != nil && !q.Match(e.client, e.from, e.machine) {
 			continue
 		}
-		if total >= q.Offset && len(page) < q.Limit {
-			page = append(page, e.export())
+		if total >= q.Offset && len(found) < q.Limit {
+			found = append(found, e)
 		}
 		total++
 	}
-	return page, total
+	return found, total
+}
+
+// export appends some clients to page, under one lock.
+func (l *Ledger) export(page []Entry, some []*entry) []Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range some {
+		page = append(page, e.export())
+	}
+	return page
 }
 
 // Weeks counts clients by the weeks since their last call, as of now: the first number is of those that called within a week,

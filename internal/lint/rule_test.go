@@ -18,7 +18,6 @@ func address(s string) netip.Addr    { return netip.MustParseAddr(s) }
 func network(s string) netip.Prefix  { return netip.MustParsePrefix(s) }
 func host(name string) config.Host   { return config.Host{Name: name, Port: 1688} }
 func priority(n uint16) config.Host  { h := host("kms3.example.org."); h.Priority = n; return h }
-func weight(n uint16) config.Host    { h := host("kms3.example.org."); h.Weight = n; return h }
 func responder() *config.Responder   { r := config.DefaultResponder(); return &r }
 func directive(words ...string) Line { return Line{config.Place{File: "Corefile", Line: 20}, words} }
 
@@ -399,6 +398,19 @@ func TestRuleTable(t *testing.T) {
 		if r.Reason == "" || strings.HasSuffix(r.Reason, ".") || strings.Contains(r.Reason, "\n") {
 			t.Errorf("Rule %s has the reason %q, want one clause", r.Name, r.Reason)
 		}
+	}
+}
+
+// TestConcentrateIsQuiet: what is said of policy spread is said of nothing else.
+func TestConcentrateIsQuiet(t *testing.T) {
+	c := good()
+	b := &c.Servers[0].Blocks[0]
+	b.Responder = responder()
+	for i := range b.Hosts {
+		b.Hosts[i].Priority = 0
+	}
+	if found := Check(c); len(found) > 0 {
+		t.Errorf("%v", found)
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 
 // outcomes is what became of asking a host, in words, by the word of the metric host_requests_total.
 var outcomes = map[string]string{
+	"answered":   "it took the request",
+	"declined":   "it answered that it cannot serve this client",
+	"errored":    "it answered an error",
 	"dead":       "it refused or ended the connection",
 	"silent":     "it did not answer in time",
 	"garbled":    "it answered something that is no answer",

@@ -25,6 +25,7 @@ type Face struct {
 	Target func(r pool.Record, zone string) string // the host name that clients are told
 	Result func(*pool.Snapshot) string             // a word of the metric answers_total
 	TTL    func(pool.Condition) int                // in seconds
+	Falls  func(zone string) bool                  // what has no answer here falls through to the next plugin; nil: nothing does
 }
 
 // ResponderFace is what only the RPC face knows of a responder.
@@ -50,20 +51,20 @@ type moment struct {
 	*Live
 	now   time.Time
 	faces []Face
-	book  *engine.Book // nil if there is no responder
-	pools map[string][]pool.Status
+	book  *engine.Book                 // nil if there is no responder
+	pools map[*pool.Pool][]pool.Status // by the pool itself: a reload that moves hosts between blocks may leave two of one name
 }
 
 func (l *Live) moment() *moment {
-	return &moment{Live: l, now: time.Now(), faces: l.Faces(), book: l.Book(), pools: make(map[string][]pool.Status)}
+	return &moment{Live: l, now: time.Now(), faces: l.Faces(), book: l.Book(), pools: make(map[*pool.Pool][]pool.Status)}
 }
 
 // hosts is what is known of the hosts of a pool, once for the whole report.
 func (m *moment) hosts(p engine.Pool) []pool.Status {
-	if m.pools[p.Name] == nil {
-		m.pools[p.Name] = p.Hosts()
+	if m.pools[p.Pool] == nil {
+		m.pools[p.Pool] = p.Hosts()
 	}
-	return m.pools[p.Name]
+	return m.pools[p.Pool]
 }
 
 var _ Source = (*Live)(nil)
@@ -77,8 +78,8 @@ func (l *Live) Report() Report {
 			r.Zones = append(r.Zones, m.zone(f, zone))
 		}
 	}
-	for _, f := range m.faces {
-		if !slices.ContainsFunc(r.Pools, func(p Pool) bool { return p.Name == f.Pool.Name }) {
+	for i, f := range m.faces {
+		if !slices.ContainsFunc(m.faces[:i], func(earlier Face) bool { return earlier.Pool == f.Pool }) {
 			r.Pools = append(r.Pools, m.pool(f.Pool))
 		}
 	}
@@ -87,6 +88,7 @@ func (l *Live) Report() Report {
 	}
 	r.Clients, r.Updates = m.summary(), m.updates()
 	r.Findings = m.findings(&r)
+	r.Updates.Attempts = r.Updates.Attempts[:min(len(r.Updates.Attempts), maxAttempts)]
 	r.Status, r.Summary = judge(&r)
 	return r
 }
@@ -109,9 +111,15 @@ func (m *moment) pool(p engine.Pool) Pool {
 		out.Hosts = append(out.Hosts, m.host(p, h))
 	}
 	for _, f := range m.faces {
-		if f.Pool.Name == p.Name && f.Responder != nil {
-			out.Responder = m.responder(f)
+		if f.Pool != p || f.Responder == nil {
+			continue
 		}
+		one := m.responder(f)
+		if earlier := out.Responder; earlier != nil { // their calls are counted together, as those of the pool
+			one.Address = earlier.Address + ", " + one.Address
+			one.Connections += earlier.Connections
+		}
+		out.Responder = one
 	}
 	return out
 }
@@ -152,7 +160,7 @@ func (m *moment) summary() Summary {
 		Weeks: m.book.Weeks(m.now, Weeks)}
 }
 
-// updates is what came of hosts that announced themselves, the same registry of several blocks once.
+// updates is what came of hosts that announced themselves, the same registry of several blocks once: all that is remembered.
 func (m *moment) updates() Updates {
 	out := Updates{Attempts: []Attempt{}}
 	seen := make(map[*registry.Registry]bool)
@@ -173,7 +181,6 @@ func (m *moment) updates() Updates {
 		}
 	}
 	slices.SortStableFunc(out.Attempts, func(a, b Attempt) int { return b.At.Compare(a.At) })
-	out.Attempts = out.Attempts[:min(len(out.Attempts), maxAttempts)]
 	return out
 }
 

@@ -37,7 +37,7 @@ func (m *moment) findings(r *Report) []Finding {
 	}
 	for _, z := range r.Zones {
 		if z.Result == "nodata" || z.Result == "servfail" {
-			add(Critical, z.Service, "clients get no host: "+z.Why, "bring a host back (kms hosts shows why each is out), or undrain one")
+			add(Critical, z.Service, "clients get no host from here: "+z.Why, "bring a host back (kms hosts shows why each is out), or undrain one")
 		}
 	}
 	for _, p := range r.Pools {

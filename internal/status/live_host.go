@@ -54,7 +54,7 @@ func (m *moment) stateWhy(h pool.Status) string {
 	case pool.Drained:
 		return drainedWhy(h)
 	}
-	if h.Unresolved != nil {
+	if lost(h) {
 		return "its name does not resolve, so it was never asked: " + reason(h)
 	}
 	return "not asked yet"
@@ -64,13 +64,17 @@ func (m *moment) stateWhy(h pool.Status) string {
 func (m *moment) latency(past history.Past, now pool.State) []Point {
 	all := make([]Point, 0, history.Minutes)
 	known := past.Minutes
+	started := m.now.Add(-m.now.Sub(m.Server.Started)) // by the clock as it is now, which may have been set since
 	for n := history.Minutes - 1; n >= 0; n-- {
 		start := m.now.Truncate(time.Minute).Add(-time.Duration(n) * time.Minute)
 		end := start.Add(time.Minute)
-		if !end.After(m.Server.Started) {
+		if !end.After(started) {
 			continue
 		}
 		p := Point{At: start, State: stateAt(past.Transitions, now, end).String()}
+		for len(known) > 0 && known[0].Start.Before(start) { // the clock was set
+			known = known[1:]
+		}
 		if len(known) > 0 && known[0].Start.Equal(start) {
 			k := known[0]
 			known = known[1:]

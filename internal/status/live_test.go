@@ -16,6 +16,7 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/ledger"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 	"github.com/coredns-kms/coredns-kms/internal/probe"
+	"github.com/coredns-kms/coredns-kms/internal/registry"
 )
 
 // deaf is an observer of what nobody asks about.
@@ -138,6 +139,128 @@ func TestLiveZones(t *testing.T) {
 	}
 }
 
+// TestLiveReasons: what cannot be brought about without a network is what it is, and not what is nearest to it.
+func TestLiveReasons(t *testing.T) {
+	m := &moment{now: time.Now()}
+	host := func(state pool.State, priority uint16) pool.Status {
+		return pool.Status{Host: config.Host{Priority: priority}, State: state, Since: m.now.Add(-time.Minute),
+			Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.1")}}
+	}
+	nameless, renamed := host(pool.Unchecked, 0), host(pool.Unchecked, 0)
+	nameless.Addresses, nameless.Unresolved, renamed.Unresolved = nil, errors.New("no such host"), errors.New("no such host")
+	for _, tt := range []struct {
+		condition pool.Condition
+		priority  uint16 // of the record
+		host      pool.Status
+		want      string
+	}{
+		{pool.AllDown, 0, nameless, "its name does not resolve here, and never did: answered all the same"},
+		{pool.Calm, 1, nameless, "its name does not resolve here, and never did: behind every other host"},
+		{pool.Calm, 0, renamed, "not asked yet, and offered until it is"}, // it has the addresses that it had
+		{pool.SelfSuspected, 1, nameless, "its name does not resolve here, and never did: behind every other host"},
+		{pool.SelfSuspected, 0, host(pool.Down, 0), "kept from the last good answer"},
+		{pool.SelfSuspected, 0, host(pool.Suspect, 0), "kept from the last good answer"},
+		{pool.SelfSuspected, 8, host(pool.Suspect, 3), "suspect since 1 min: behind every healthy host (configured priority 3)"},
+		{pool.Unsettled, 0, host(pool.Up, 65535), "up for 1 min: its place as configured, but all are numbered anew (configured priority 65535)"},
+	} {
+		if got := m.recordWhy(&pool.Snapshot{Condition: tt.condition}, pool.Record{Priority: tt.priority}, tt.host); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%s, %s: %q, want %q", tt.condition, tt.host.State, got, tt.want)
+		}
+	}
+	if got := m.stateWhy(renamed); got != "not asked yet" {
+		t.Errorf("an address is known, and yet %q", got)
+	}
+	if got := absentWhy("fail_open", &pool.Snapshot{Condition: pool.AllDown}, nameless); !strings.Contains(got, "not of the first tier") {
+		t.Errorf("not of the first tier, and yet %q", got)
+	}
+	for condition, want := range map[pool.Condition]string{pool.SelfSuspected: "the last good answer", pool.AllDown: "every host failed its checks"} {
+		if got := resultWhy("fail_open", &pool.Snapshot{Condition: condition}); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", condition, got, want)
+		}
+	}
+	for result, want := range map[string]string{"servfail": "no host may be offered, and all_down says SERVFAIL", "nodata": "an empty answer: no host may be offered"} {
+		if got := resultWhy(result, &pool.Snapshot{Condition: pool.AllDown}); !strings.HasPrefix(got, want) {
+			t.Errorf("%s with every host drained: %q, want %q", result, got, want)
+		}
+		if got := resultWhy(result, &pool.Snapshot{Condition: pool.AllDown, Standing: 1}); !strings.Contains(got, "every host failed its checks") {
+			t.Errorf("%s with every host down: %q", result, got)
+		}
+	}
+}
+
+// TestLiveFallthrough: an answer that is empty here need not be empty.
+func TestLiveFallthrough(t *testing.T) {
+	f := block(t, "kms1=drained")
+	f.Falls = func(zone string) bool { return zone == "example.org." }
+	f.Zones = []string{"example.org.", "example.net."}
+	r := server(nil, f).Report()
+	for i, want := range []bool{true, false} {
+		if got := strings.Contains(r.Zones[i].Why, "the next plugin answers first"); got != want {
+			t.Errorf("%s: %q", r.Zones[i].Name, r.Zones[i].Why)
+		}
+	}
+	from := netip.MustParseAddr("10.0.0.7")
+	l := server(nil, f)
+	l.ClientHistory.Ask(history.Question{At: time.Now(), From: from, Name: "_vlmcs._tcp.example.org.", Type: 33, Result: "fallthrough"})
+	if w, err := l.Why("10.0.0.7"); err != nil || !strings.Contains(strings.Join(w.Story, " "), "what another plugin of this server says") {
+		t.Errorf("%v, %q", err, w.Story)
+	}
+}
+
+// TestLiveAnnouncements: all that is remembered counts, and a hundred of it are shown.
+func TestLiveAnnouncements(t *testing.T) {
+	f := block(t, "kms1=up")
+	f.Update = new(config.Update)
+	var err error
+	if f.Registry, err = registry.New(config.Update{}, "test", nil); err != nil {
+		t.Fatal(err)
+	}
+	for n := range maxAttempts + 20 {
+		f.Registry.Tried(registry.Attempt{At: time.Now().Add(-time.Duration(n) * time.Minute), Accepted: n < 5,
+			From: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(n % 7)}), uint16(n))})
+	}
+	f.Registry.Tried(registry.Attempt{At: time.Now().Add(-25 * time.Hour), From: netip.MustParseAddrPort("192.0.2.99:53")})
+	other := f // of a second block with the same registry
+	r := server(nil, f, other).Report()
+	if u := r.Updates; !u.Enabled || u.Accepted != 5 || u.Refused != maxAttempts+16 || len(u.Attempts) != maxAttempts || u.Attempts[0].At.Before(u.Attempts[1].At) {
+		t.Errorf("%d accepted, %d refused, %d shown", u.Accepted, u.Refused, len(u.Attempts))
+	}
+	if len(r.Findings) != 1 || !strings.HasPrefix(r.Findings[0].What, fmt.Sprintf("%d announcements refused in 24 hours, from 192.0.2.", maxAttempts+15)) ||
+		!strings.HasSuffix(r.Findings[0].What, " and 2 more") {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
+// TestLivePoolsOfOneName: a reload that gives a zone's hosts to another zone keeps their pool under its name, and that name may be
+// taken anew. Each zone is answered from its own.
+func TestLivePoolsOfOneName(t *testing.T) {
+	a, b, c := block(t, "kms1=up"), block(t, "kms2=down"), block(t, "kms1=up")
+	b.Zones, c.Zones, c.Pool = []string{"example.net."}, []string{"example.com."}, a.Pool
+	r := server(nil, a, b, c).Report()
+	if len(r.Pools) != 2 || r.Pools[0].Hosts[0].Endpoint != "kms1.example.org:1688" || r.Pools[1].Hosts[0].Endpoint != "kms2.example.org:1688" {
+		t.Errorf("pools %+v", r.Pools)
+	}
+	if z := r.Zones[1]; len(z.Answer) != 1 || z.Answer[0].State != "down" {
+		t.Errorf("example.net %+v", z)
+	}
+	if z := r.Zones[2]; len(z.Answer) != 1 || z.Answer[0].State != "up" {
+		t.Errorf("example.com %+v", z)
+	}
+}
+
+// TestLiveTwoResponders: blocks that share a pool may each have one.
+func TestLiveTwoResponders(t *testing.T) {
+	a := block(t, "kms1=up")
+	counts := func() map[string]uint64 { return map[string]uint64{"forwarded_ok": 7} }
+	a.Responder = &ResponderFace{Connections: func() int { return 2 }, Calls: counts, Refused: counts}
+	a.Block.Responder = &config.Responder{Address: "127.0.0.1:1688"}
+	b := a
+	b.Block.Responder = &config.Responder{Address: "127.0.0.2:1688"}
+	if r := server(nil, a, b).Report().Pools[0].Responder; r.Address != "127.0.0.1:1688, 127.0.0.2:1688" || r.Connections != 4 || r.Calls["forwarded_ok"] != 7 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestLiveResponderInAnswer: this server stands in its own answer for what it is.
 func TestLiveResponderInAnswer(t *testing.T) {
 	f := block(t, "kms1/10=up")
@@ -163,7 +286,7 @@ func TestLiveFindings(t *testing.T) {
 		{"a suspect", "kms1=up kms2=suspect", nil, Warning, []string{"kms2.example.org:1688: it fails since 10 min, not often enough"}},
 		{"one down", "kms1=up kms2=down", nil, Warning, []string{"kms2.example.org:1688: down for 10 min: connection to"}},
 		{"all down", "kms1=down", nil, Critical, []string{"example.org: every host that is not drained failed", "kms1.example.org:1688: down"}},
-		{"all drained", "kms1=drained", nil, Critical, []string{"_vlmcs._tcp.example.org: clients get no host", "example.org: there is no host that may be offered"}},
+		{"all drained", "kms1=drained", nil, Critical, []string{"_vlmcs._tcp.example.org: clients get no host from here", "example.org: there is no host that may be offered"}},
 		{"the store is broken", "kms1=up", func(l *Live) { l.Broken = func() error { return errors.New("disk full") } }, Critical, []string{"store: disk full"}},
 		{"below the threshold", "kms1=up", func(l *Live) {
 			l.HostHistory.Served("example.org", "kms1.example.org:1688", 3, time.Now())
@@ -183,6 +306,10 @@ func TestLiveFindings(t *testing.T) {
 				if f.Next == "" {
 					t.Errorf("nothing to do about %q", f.What)
 				}
+			}
+			up, _, _ := strings.Cut(r.Summary, " of ")
+			if want := fmt.Sprint(strings.Count(tt.script, "=up")); up != want {
+				t.Errorf("%q: %s are up", r.Summary, want)
 			}
 			if r.Status != tt.status || !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
 				t.Errorf("%s (%s): %q", r.Status, r.Summary, got)
@@ -223,7 +350,11 @@ func TestLiveHosts(t *testing.T) {
 	if n := len(h.Latency); n < 59 || n > 60 || last.Passed != 1 || last.Max != 0.002 || last.State != "up" || h.Latency[10].State != "suspect" {
 		t.Errorf("%d minutes, the last %+v, the eleventh %+v", n, last, h.Latency[10])
 	}
-	l.Server.Started = now
+	l.HostHistory.Probed("example.org", kms1, probe.Result{Outcome: probe.Passed, RTT: time.Millisecond}, now.Add(-5*time.Minute))
+	l.Server.Started = now // by a clock that was set: a probe is older than the server
+	if all := l.Report().Pools[0].Hosts[0].Latency; all[len(all)-1].Passed != 1 {
+		t.Errorf("The last minute of a clock that was set: %+v", all[len(all)-1])
+	}
 	if n := len(l.Report().Pools[0].Hosts[0].Latency); n > 2 {
 		t.Errorf("%d minutes of a server that has just started", n)
 	}
@@ -308,7 +439,7 @@ func TestLiveWhy(t *testing.T) {
 			"pc7.example.org (12345678-0000-0000-0000-000000000009) called 1 time since",
 			"It asked for _VLMCS._tcp.example.org SRV 2 min ago, and was answered: 0 0 1688 kms2.example.org, 0 0 1688 kms1.example.org and 3 more.",
 			"In its last call, kms1.example.org:1688 was asked: it did not answer in time (i/o timeout), after 3.0 s.",
-			"Then, kms2.example.org:1688 was asked: answered",
+			"Then, kms2.example.org:1688 was asked: it took the request, after",
 			"kms2.example.org:1688 answered it, 1 min ago, in 3.0 s: the host took the request and counts 7 clients of the 25 that this one needs: it stays unactivated (0xC004F038).",
 			"If it called now, kms1.example.org:1688 would be asked first: priority 0.",
 		} {
@@ -334,5 +465,148 @@ func TestLiveWhy(t *testing.T) {
 		if _, err := l.Why(name); err == nil || errors.Is(err, ErrUnknownClient) {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+// TestLiveWhyOfManyHosts: what stood first is not claimed of a record that did not.
+func TestLiveWhyOfManyHosts(t *testing.T) {
+	for first, want := range []string{"0 0 1688 a, 0 0 1688 b and 3 more", "0 0 1688 b, 0 0 1688 a and 3 more", "0 0 1688 a, 0 0 1688 b and 3 more, one of which stood first"} {
+		q := history.Question{Result: "normal", Answer: &history.Answer{Records: []string{"0 0 1688 a.", "0 0 1688 b."}, More: 3}, First: uint16(first)}
+		if got := question(q).Answer; got != want {
+			t.Errorf("record %d stood first: %q, want %q", first, got, want)
+		}
+	}
+}
+
+// TestLiveWhyNext: the next host is that of the pool that the client calls, and is not promised where it is drawn.
+func TestLiveWhyNext(t *testing.T) {
+	here, there := block(t, "kms1=up"), block(t, "kms2=up")
+	there.Pool.Name = "example.net"
+	for _, f := range []*Face{&here, &there} {
+		f.Block.Responder = &config.Responder{}
+		endpoint := f.Hosts[0].Endpoint()
+		f.Responder = &ResponderFace{Preferences: func(ledger.Client, kmswire.Version) []Preference {
+			return []Preference{{Endpoint: endpoint, Why: "priority 0"}}
+		}}
+	}
+	from := netip.MustParseAddr("10.0.0.7")
+	for _, tt := range []struct {
+		policy config.Policy
+		want   string
+	}{
+		{config.Concentrate, "If it called now, kms2.example.org:1688 would be asked first: priority 0."},
+		{config.Spread, "If it called now, kms2.example.org:1688 might be asked first: priority 0."},
+	} {
+		there.Block.Responder.Policy = tt.policy
+		l := server(nil, here, there)
+		l.ClientHistory.Call(history.Call{At: time.Now(), Pool: "example.net", Client: ledger.ByAddress(from), From: from, Version: "6.0", Result: "forwarded_ok"})
+		w, err := l.Why("10.0.0.7")
+		if err != nil || w.Story[len(w.Story)-1] != tt.want {
+			t.Errorf("%s: %v, %q, want %q", tt.policy, err, w.Story, tt.want)
+		}
+	}
+}
+
+// TestLiveWhyOfOneName: of many machines of one name the latest are shown, and the story is of the last.
+func TestLiveWhyOfOneName(t *testing.T) {
+	book, now := ledger.New(0), time.Now()
+	for n := range maxMeant + 5 {
+		book.Enter(ledger.Call{At: now.Add(-time.Duration(maxMeant+5-n) * day), Client: ledger.ByCMID([16]byte{15: byte(n)}), From: netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}),
+			Machine: "clone", Host: "kms1.example.org:1688", Counted: true, Version: "4.0", Result: "forwarded_ok"})
+	}
+	w, err := server(book, block(t, "kms1=up")).Why("clone")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.Clients); n != maxMeant || w.Clients[0].Address != "10.0.0.24" || w.Clients[n-1].Address != "10.0.0.5" {
+		t.Errorf("%d clients: %+v", n, w.Clients)
+	}
+	if !strings.HasPrefix(w.Story[0], "clone may be 25 clients; this is about the one that called last") || !strings.HasPrefix(w.Story[1], "clone (00000000-0000-0000-0000-000000000018) called 1 time") {
+		t.Errorf("%q", w.Story)
+	}
+	one, err := server(book, block(t, "kms1=up")).Why("10.0.0.3")
+	if err != nil || !strings.HasPrefix(one.Story[0], "clone (00000000-0000-0000-0000-000000000003) called 1 time") {
+		t.Errorf("one of them: %v, %q", err, one.Story)
+	}
+}
+
+// TestLiveWhyTells: how long somebody was silent, and what that means.
+func TestLiveWhyTells(t *testing.T) {
+	for _, tt := range []struct {
+		days    int
+		counted bool
+		want    string // "" if nothing is to be said of it
+	}{
+		{1, false, "No host ever took a request of it."},
+		{89, true, ""},
+		{90, true, "It renews every 7 days where it can, and did not for 90"},
+		{150, true, "That is 150 days: an activation is valid for 180, so it needs to call within 30 days."},
+		{200, true, "That is 200 days: an activation is valid for 180, so it needs to call within 0 days."},
+	} {
+		book := ledger.New(0)
+		from := netip.MustParseAddr("10.0.0.7")
+		book.Enter(ledger.Call{At: time.Now().Add(-time.Duration(tt.days) * day), Client: ledger.ByAddress(from), From: from, Host: "kms1.example.org:1688", Counted: tt.counted})
+		w, err := server(book, block(t, "kms1=up")).Why("10.0.0.7")
+		story := strings.Join(w.Story[1:], "\n")
+		if err != nil || tt.want != "" && !strings.HasPrefix(story, tt.want) || tt.want == "" && (strings.HasPrefix(story, "That is") || strings.HasPrefix(story, "It renews")) {
+			t.Errorf("%d days: %v, %q, want %q", tt.days, err, story, tt.want)
+		}
+	}
+}
+
+// TestLiveWhyUnheeded: calling is not being served.
+func TestLiveWhyUnheeded(t *testing.T) {
+	for _, days := range []int{13, 100} {
+		book, from := ledger.New(0), netip.MustParseAddr("10.0.0.7")
+		served := ledger.Call{At: time.Now().Add(-time.Duration(days) * day), Client: ledger.ByAddress(from), From: from, Host: "kms1.example.org:1688", Counted: true}
+		refused := served
+		refused.At, refused.Counted = time.Now(), false
+		book.Enter(served)
+		book.Enter(refused)
+		w, err := server(book, block(t, "kms1=up")).Why("10.0.0.7")
+		if told := strings.Contains(strings.Join(w.Story, " "), fmt.Sprintf("no host took a request of it for %d days", days)); err != nil || told != (days >= unheeded) {
+			t.Errorf("%d days: %v, %q", days, err, w.Story)
+		}
+	}
+}
+
+// TestMeaning: nobody is ever said to be activated.
+func TestMeaning(t *testing.T) {
+	for _, tt := range []struct {
+		call history.Call
+		want string
+	}{
+		{history.Call{Result: "forwarded_ok", Required: 25, Count: 24}, "counts 24 clients of the 25 that this one needs: it stays unactivated"},
+		{history.Call{Result: "forwarded_ok", Required: 25, Count: 25}, "counts 25 clients, of which this one needs 25"},
+		{history.Call{Result: "forwarded_ok"}, "cannot be seen in this version"},
+		{history.Call{Result: "no_host"}, "no host was alive"},
+		{history.Call{Result: "failed", Required: 25}, "no host answered in time"},
+		{history.Call{Result: "declined", HRESULT: 0xC004F042}, "every host declined: host has no key for that product"},
+		{history.Call{Result: "forwarded_error", HRESULT: 0xC004F0FF}, "a host answered an error: an error that is not known here: kms explain 0xC004F0FF"},
+	} {
+		if got := meaning(tt.call); !strings.Contains(got, tt.want) {
+			t.Errorf("%+v: %q, want %q", tt.call, got, tt.want)
+		}
+	}
+}
+
+// TestPoolFindings: a pool whose probes stand still is one, and one that asks seldom is not.
+func TestPoolFindings(t *testing.T) {
+	for _, tt := range []struct {
+		age, interval float64
+		hosts         int
+		want          bool
+	}{{120, 10, 1, false}, {121, 10, 1, true}, {121, 10, 0, false}, {1200, 300, 1, false}, {1201, 300, 1, true}} {
+		found := false
+		p := Pool{Name: "p", Condition: "calm", Age: tt.age, Interval: tt.interval, Hosts: make([]Host, tt.hosts)}
+		new(moment).poolFindings(p, func(severity, _, _, _ string) { found = severity == Critical })
+		if found != tt.want {
+			t.Errorf("%+v: found %t", tt, found)
+		}
+	}
+	var what []string
+	new(moment).poolFindings(Pool{Condition: "self-suspected"}, func(severity, _, _, next string) { what = append(what, severity, next) })
+	if len(what) != 2 || what[0] != Critical || !strings.Contains(what[1], "own network") {
+		t.Errorf("%q", what)
 	}
 }

@@ -6,11 +6,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/explain"
 	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
 	"github.com/coredns-kms/coredns-kms/internal/ledger"
 )
+
+// unheeded is after how many days of calls that no host took somebody has to be told: a client that is well renews every 7.
+const unheeded = 14
 
 // Bounds of a Why.
 const (
@@ -158,6 +162,9 @@ func question(q history.Question) Question {
 	if q.Answer.More > 0 {
 		out.Answer += fmt.Sprintf(" and %d more", q.Answer.More)
 	}
+	if int(q.First) >= len(q.Answer.Records) {
+		out.Answer += ", one of which stood first"
+	}
 	return out
 }
 
@@ -209,11 +216,29 @@ func (m *moment) story(w *Why, p person) []string {
 	m.tellAsked(w, say)
 	m.tellCalled(w, say)
 	tellError(w, say)
-	if len(w.Preferences) > 0 {
-		first := w.Preferences[0]
-		say("If it called now, %s would be asked first: %s.", first.Endpoint, first.Why)
-	}
+	m.tellNext(w, say)
 	return all
+}
+
+// tellNext says who would be asked first, of the pool that it called last.
+func (m *moment) tellNext(w *Why, say func(string, ...any)) {
+	if len(w.Preferences) == 0 {
+		return
+	}
+	first := w.Preferences[0]
+	if len(w.Calls) > 0 {
+		if i := slices.IndexFunc(w.Preferences, func(p Preference) bool { return p.Pool == w.Calls[0].Pool }); i >= 0 {
+			first = w.Preferences[i]
+		}
+	}
+	spreads := func(f Face) bool {
+		return f.Pool.Name == first.Pool && f.Responder != nil && f.Block.Responder.Policy == config.Spread
+	}
+	if slices.ContainsFunc(m.faces, spreads) {
+		say("If it called now, %s might be asked first: %s.", first.Endpoint, first.Why)
+		return
+	}
+	say("If it called now, %s would be asked first: %s.", first.Endpoint, first.Why)
 }
 
 func (m *moment) tellWho(w *Why, p person, say func(string, ...any)) {
@@ -238,6 +263,8 @@ func (m *moment) tellWho(w *Why, p person, say func(string, ...any)) {
 		say("That is %d days: an activation is valid for 180, so it needs to call within %d days.", int(silent/day), max(180-int(silent/day), 0))
 	case silent >= 90*day:
 		say("It renews every 7 days where it can, and did not for %d: see whether it still exists.", int(silent/day))
+	case m.now.Sub(c.Served) >= unheeded*day:
+		say("It calls, but no host took a request of it for %d days: an activation is valid for 180.", int(m.now.Sub(c.Served)/day))
 	}
 }
 
@@ -251,6 +278,9 @@ func (m *moment) tellAsked(w *Why, say func(string, ...any)) {
 	answer := q.Answer
 	if answer == "" {
 		answer = "no record (" + q.Result + ")"
+	}
+	if q.Result == "fallthrough" {
+		answer = "what another plugin of this server says, to which it fell through"
 	}
 	say("It asked for %s %s %s, and was answered: %s.", q.Name, q.Type, ago(m.now, q.At), answer)
 }
@@ -274,18 +304,15 @@ func (m *moment) tellCalled(w *Why, say func(string, ...any)) {
 	}
 	c := w.Calls[0]
 	for i, a := range c.Asked {
-		word := "Then"
+		when := "Then"
 		if i == 0 {
-			word = "In its last call"
+			when = "In its last call"
 		}
-		what := a.Outcome
-		if text, ok := outcomes[a.Outcome]; ok {
-			what = text
-		}
+		what := word(outcomes, a.Outcome)
 		if a.Error != "" {
 			what += " (" + a.Error + ")"
 		}
-		say("%s, %s was asked: %s, after %s.", word, a.Host, what, took(a.Took))
+		say("%s, %s was asked: %s, after %s.", when, a.Host, what, took(a.Took))
 	}
 	host := "Nobody answered it"
 	if c.Host != "" {

@@ -15,6 +15,9 @@ func (m *moment) zone(f Face, zone string) Zone {
 	out := Zone{Name: plainName(zone), Service: plainName(config.ServiceName(zone)), Pool: f.Pool.Name, Result: f.Result(s),
 		TTL: f.TTL(s.Condition), Answer: []Record{}, Absent: []Absent{}}
 	out.Why = resultWhy(out.Result, s)
+	if out.Result == "nodata" && f.Falls != nil && f.Falls(zone) {
+		out.Why += "; but with fallthrough the next plugin answers first, and may have records of its own"
+	}
 	hosts := make(map[string]pool.Status)
 	for _, h := range m.hosts(f.Pool) {
 		hosts[h.Endpoint()] = h
@@ -54,6 +57,9 @@ func resultWhy(result string, s *pool.Snapshot) string {
 		return "every host failed its checks, and all_down says to serve: these are the hosts of the first tier as configured, because a wrong " +
 			"host costs a client one connection attempt, and an empty answer two hours"
 	case "servfail":
+		if s.Standing == 0 {
+			return "no host may be offered, and all_down says SERVFAIL"
+		}
 		return "every host failed its checks, and all_down says SERVFAIL"
 	}
 	if s.Standing == 0 {
@@ -64,23 +70,34 @@ func resultWhy(result string, s *pool.Snapshot) string {
 
 // recordWhy is why the record of h stands where it does.
 func (m *moment) recordWhy(s *pool.Snapshot, r pool.Record, h pool.Status) string {
+	since := span(m.now.Sub(h.Since))
 	place := fmt.Sprintf("as configured, priority %d", h.Priority)
+	if r.Priority != h.Priority { // there is no number left behind it
+		place = fmt.Sprintf("its place as configured, but all are numbered anew (configured priority %d)", h.Priority)
+	}
 	switch {
+	case lost(h) && s.Condition == pool.AllDown:
+		return "its name does not resolve here, and never did: answered all the same, of the first tier as configured"
+	case lost(h):
+		return "its name does not resolve here, and never did: behind every other host"
 	case s.Condition == pool.AllDown:
 		return "down, and answered all the same: of the first tier as configured"
-	case s.Condition == pool.SelfSuspected && h.State != pool.Up:
-		return "kept from the last good answer, while this server suspects its own network; it fails since " + span(m.now.Sub(h.Since))
 	case h.State == pool.Suspect && r.Priority != h.Priority:
 		return fmt.Sprintf("suspect since %s: behind every healthy host (configured priority %d) until it passes once, or fails often enough to be dropped",
-			span(m.now.Sub(h.Since)), h.Priority)
+			since, h.Priority)
+	case s.Condition == pool.SelfSuspected && h.State != pool.Up:
+		return "kept from the last good answer, while this server suspects its own network; it fails since " + since
 	case h.State == pool.Suspect:
-		return "suspect since " + span(m.now.Sub(h.Since)) + ", and nobody is healthier: " + place
-	case h.State == pool.Unchecked && h.Unresolved != nil:
-		return "its name does not resolve here, and never did: behind every other host"
+		return "suspect since " + since + ", and nobody is healthier: " + place
 	case h.State == pool.Unchecked:
 		return "not asked yet, and offered until it is: " + place
 	}
-	return "up for " + span(m.now.Sub(h.Since)) + ": " + place
+	return "up for " + since + ": " + place
+}
+
+// lost is whether nothing is known of h, because its name does not resolve.
+func lost(h pool.Status) bool {
+	return h.State == pool.Unchecked && h.Unresolved != nil && len(h.Addresses) == 0
 }
 
 // absentWhy is why h is not in an answer.
@@ -95,6 +112,9 @@ func absentWhy(result string, s *pool.Snapshot, h pool.Status) string {
 			return "down, as all are, and not of the first tier"
 		}
 		return "down: " + reason(h)
+	}
+	if result == "fail_open" {
+		return "nothing is known of it, and it is not of the first tier, which is answered while every host is down"
 	}
 	return "the answer is empty (" + result + ")"
 }

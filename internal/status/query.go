@@ -15,7 +15,6 @@ import (
 // Bounds of what is asked.
 const (
 	maxQuery  = 2048  // octets behind the question mark
-	maxSilent = 3650  // days
 	maxClient = 300   // octets
 	maxName   = 300   // octets, of a pool or an endpoint
 	pageHosts = 24    // on one page
@@ -110,7 +109,7 @@ func parseClients(r *http.Request, rows int) (ClientQuery, error) {
 	q := parseQuery(r, "search", "silent", "unserved", "offset", "limit")
 	out := ClientQuery{
 		Search:     q.text("search", MaxSearch),
-		SilentDays: q.number("silent", 0, maxSilent),
+		SilentDays: q.number("silent", 0, MaxSilent),
 		Unserved:   q.is("unserved"),
 		Offset:     q.number("offset", 0, MaxRows),
 		Limit:      q.number("limit", 1, rows),

@@ -91,7 +91,7 @@ type Pool struct {
 
 // Responder is what takes activation calls for a pool.
 type Responder struct {
-	Address     string            `json:"address"`
+	Address     string            `json:"address"` // of several responders of one pool, all
 	Policy      string            `json:"policy"`
 	Connections int               `json:"connections"`
 	Calls       map[string]uint64 `json:"calls"`   // since the start, by result, as in the metric calls_total
@@ -177,7 +177,7 @@ type Summary struct {
 // Updates is what came of hosts that announced themselves.
 type Updates struct {
 	Enabled  bool      `json:"enabled"`  // some block has "update"
-	Accepted int       `json:"accepted"` // of Attempts
+	Accepted int       `json:"accepted"` // of the last 256 of each block, and so is Refused; Attempts has some of them
 	Refused  int       `json:"refused"`
 	Attempts []Attempt `json:"attempts"` // newest first, at most 100
 }
@@ -236,7 +236,7 @@ type Question struct {
 	From   string    `json:"from"`
 	Name   string    `json:"name"`
 	Type   string    `json:"type"`
-	Result string    `json:"result"`
+	Result string    `json:"result"` // as of a Zone, or "fallthrough": another plugin of the server answered
 	Answer string    `json:"answer"` // the records, the one that stood first first
 }
 

@@ -29,6 +29,7 @@ type ClientQuery struct {
 // Bounds of a ClientQuery.
 const (
 	MaxSearch   = 128
+	MaxSilent   = 3650 // days
 	DefaultRows = 100
 	MaxRows     = 100_000 // all that a ledger has: what a CSV export takes
 )

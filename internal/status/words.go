@@ -58,6 +58,8 @@ var zoneWords = map[string]string{
 	"fail_open": "answered although no host is known to be alive",
 	"nodata":    "an empty answer",
 	"servfail":  "SERVFAIL",
+
+	"fallthrough": "another plugin of the server answered",
 }
 
 // conditionWords are the conditions of a pool.

@@ -72,7 +72,7 @@ var templates = func() map[string]*template.Template {
 		"legend": func() []string { return stateOrder },
 	}).ParseFS(files, "page/layout.html", "page/parts.html"))
 	out := make(map[string]*template.Template)
-	for _, name := range []string{"overview", "hosts", "clients", "announcements", "why", "problem"} {
+	for _, name := range []string{"overview", "hosts", "clients", "announcements", "why", "codes", "problem"} {
 		out[name] = template.Must(template.Must(layout.Clone()).ParseFS(files, "page/"+name+".html"))
 	}
 	return out

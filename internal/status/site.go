@@ -64,6 +64,7 @@ func (s *Site) Handler() http.Handler {
 	mux.HandleFunc("/clients", s.clients)
 	mux.HandleFunc("/announcements", s.announcements)
 	mux.HandleFunc("/why", s.why)
+	mux.HandleFunc("/codes", s.codes)
 	mux.HandleFunc("/clients.csv", s.csv)
 	mux.Handle("/v1/", s.API())
 	for name, a := range assets {

@@ -51,7 +51,7 @@ func problem(t *testing.T, w *httptest.ResponseRecorder) string {
 
 // everything is every path there is.
 var everything = []string{
-	"/", "/hosts", "/clients", "/announcements", "/why", "/why?client=PC-1000", "/clients.csv",
+	"/", "/hosts", "/clients", "/announcements", "/why", "/why?client=PC-1000", "/codes", "/codes?code=0xC004F074", "/clients.csv",
 	"/v1/status", "/v1/clients", "/v1/why?client=PC-1000", "/style.css", "/live.js", "/ok.svg", "/warning.svg", "/critical.svg",
 }
 

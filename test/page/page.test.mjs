@@ -57,6 +57,8 @@ const paths = () => ({
   "clients-none": "/clients?search=nobody&silent=150",
   announcements: "/announcements",
   ask: "/why",
+  codes: "/codes",
+  code: "/codes?code=0xC004F074",
   why: "/why?client=REHEARSAL-0007",
 });
 

@@ -308,7 +308,7 @@ func TestPagesSay(t *testing.T) {
 		"/announcements": {"41 accepted", "3 refused", "10.9.0.77",
 			"10.9.0.77 is in no network that allow names", "key kms-update.example.org"},
 		"/why?client=PC-1000": {"PC-1000 called 3 s ago", "kms1.corp.example.org:1688 silent 2.0 s",
-			"the host counts 31 of the 25", "It answered this client before.", "0 0 1688 kms.corp.example.org"},
+			"count 31, needs 25 · licence: licensed", "It answered this client before.", "0 0 1688 kms.corp.example.org"},
 		"/why?client=nobody":                     {"Nothing is known of that client"},
 		"/codes":                                 {"0xC004F074", "12288"},
 		"/codes?code=c004f074":                   {"0xC004F074", "most frequent first", "Where this is from"},

@@ -134,6 +134,15 @@ const alone = "KMS_TEST_ALONE"
 // have others than loopback: a host with none is of use to nobody, and may not announce itself.
 func runAlone(t *testing.T, resolver string) {
 	t.Helper()
+	runOnMachine(t, 2*time.Minute, resolver, `
+		ip address add 192.0.2.1/24 dev lo
+		ip address add 192.0.2.2/24 dev lo`)
+}
+
+// runOnMachine runs the present test once more, with network, mounts and processes of its own, after the shell has done what
+// setup says. Whatever the test leaves running ends with it.
+func runOnMachine(t *testing.T, limit time.Duration, resolver, setup string) {
+	t.Helper()
 	for _, name := range []string{"ip", "mount"} {
 		lookProgram(t, name)
 	}
@@ -141,20 +150,16 @@ func runAlone(t *testing.T, resolver string) {
 	if err := os.WriteFile(conf, []byte("nameserver "+resolver+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	const script = `set -e
-		ip link set lo up
-		ip address add 192.0.2.1/24 dev lo
-		ip address add 192.0.2.2/24 dev lo
-		mount --bind "$0" /etc/resolv.conf
-		exec "$@"`
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	script := "set -e\nip link set lo up\nmount --bind \"$0\" /etc/resolv.conf\n" + setup + "\n\"$@\"" // no exec: a shell buries the dead
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, lookProgram(t, "unshare"), "--net", "--mount", "--propagation", "private",
+		"--pid", "--fork", "--kill-child", "--mount-proc",
 		"sh", "-c", script, conf, os.Args[0], "-test.v", "-test.run", "^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$")
 	cmd.Env = append(os.Environ(), alone+"=1")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil || !strings.Contains(out.String(), "--- PASS: "+t.Name()) {
-		t.Errorf("In its own network: %v\n%s", err, out.Bytes())
+		t.Errorf("On its own machine: %v\n%s", err, out.Bytes())
 	}
 }

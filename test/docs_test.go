@@ -26,7 +26,7 @@ var kinds = map[string]string{
 
 	// Not run:
 	"powershell": "there is no Windows here: only the commands are compared with a list (TestPowerShell)",
-	"":           "the Corefile syntax, which is not a Corefile: compared with what the parser takes (TestSyntax)",
+	"":           "the Corefile syntax, which is not a Corefile: compared with what the parser takes (TestReadmeSyntax of the plugin)",
 }
 
 // block is one fenced block of a document.

@@ -219,9 +219,6 @@ func (s *scene) startBIND(t *testing.T, more string) {
 
 // line runs a line of a shell. One that starts a server goes on.
 func (s *scene) line(t *testing.T, line string) {
-	if elsewhere[line] != "" {
-		return
-	}
 	line = ours(line)
 	if strings.Contains(line, " -conf ") {
 		words := strings.Fields(strings.Split(line, "#")[0])
@@ -233,11 +230,6 @@ func (s *scene) line(t *testing.T, line string) {
 	if err != nil {
 		t.Errorf("%s: %v\n%s", line, err, out)
 	}
-}
-
-// elsewhere is the lines that are not run here, and why.
-var elsewhere = map[string]string{
-	"go test ./...                              # everything that needs no other program": "it is what runs this",
 }
 
 // ours has a command use the binary that was built for the test.

@@ -296,7 +296,7 @@ var packages = map[string]string{
 	"dig": "bind9-dnsutils", "delv": "bind9-dnsutils", "dnssec-keygen": "bind9-utils", "kdig": "knot-dnsutils",
 	"unbound": "unbound", "unbound-checkconf": "unbound",
 	"named": "bind9", "tsig-keygen": "bind9", "named-checkconf": "bind9-utils", "named-checkzone": "bind9-utils", "nsupdate": "bind9-dnsutils",
-	"knotd": "knot", "unshare": "util-linux", "ip": "iproute2", "mount": "mount",
+	"knotd": "knot", "knotc": "knot", "dnsmasq": "dnsmasq-base", "unshare": "util-linux", "ip": "iproute2", "mount": "mount",
 }
 
 // lookProgram finds a program. One that is missing fails the test: skipped interop is no interop.

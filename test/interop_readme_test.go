@@ -272,6 +272,7 @@ var varying = []struct {
 }{
 	{regexp.MustCompile(`\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(:\d\d)?Z?`), "TIME"},
 	{regexp.MustCompile(`(\d+(\.\d+)?(h|ms|m|s|µs|ns))+\b`), "DURATION"},
+	{regexp.MustCompile(`\b\d+(\.\d+)? (ms|s|min|h)\b`), "DURATION"},
 	{regexp.MustCompile(`, (43199|43200|2591\d\d), `), ", MINUTES, "},
 	{regexp.MustCompile(`\s\d+\s+IN\s`), " TTL IN "},
 	{regexp.MustCompile(`\s+`), " "},

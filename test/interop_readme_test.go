@@ -77,6 +77,7 @@ func play(t *testing.T, all []block) {
 		s.hosts[i] = s.rehearse(t, i)
 	}
 	s.write(t, "db.corp.example.org", s.zone)
+	s.write(t, "example.org.zone", strings.ReplaceAll(testZone, "corp.example.org", "example.org"))
 	s.startBIND(t, "")
 	for _, b := range all {
 		ok := t.Run(fmt.Sprintf("line %d %s", b.line, b.kind), func(t *testing.T) { s.block(t, b) })
@@ -165,12 +166,15 @@ func servicesOf(text string) []string {
 	return names
 }
 
-// corefile starts a Corefile in place of the one before, and asks it for each of its zones.
+// corefile starts a Corefile in place of the one before, and asks it for each of its zones. "kms lint" has to find it good.
 func (s *scene) corefile(t *testing.T, text string) {
 	if s.kms != nil {
 		s.kms.end()
 	}
 	s.kms = s.start(s.document, "coredns", "-conf", filepath.Base(s.write(t, "Corefile", addBind(text, kmsAt))))
+	if out, err := s.shell(t, "coredns kms lint -no-probe Corefile"); err != nil {
+		t.Errorf("kms lint: %v\n%s", err, out)
+	}
 	names := servicesOf(text)
 	if len(names) == 0 {
 		t.Fatalf("No server block in\n%s", text)

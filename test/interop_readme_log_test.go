@@ -9,6 +9,26 @@ import (
 	"testing"
 )
 
+// compareReference has README.md tell of every command, and of every metric that there is after the drama.
+func (s *scene) compareReference(t *testing.T) {
+	readme := documents(t)["README.md"]
+	commands, err := s.shell(t, "coredns kms help | sed -n 's/^  \\([a-z]*\\)  .*/\\1/p'")
+	metrics, err2 := s.shell(t, "curl --silent http://10.1.0.54:9153/metrics | sed -n 's/^# TYPE \\(coredns_kms_[a-z_]*\\) .*/\\1/p'")
+	if err != nil || err2 != nil || len(strings.Fields(commands)) < 5 || len(strings.Fields(metrics)) < 5 {
+		t.Fatalf("Commands %q (%v), metrics %q (%v)", commands, err, metrics, err2)
+	}
+	for name := range strings.FieldsSeq(commands) {
+		if !strings.Contains(readme, "* `kms "+name) {
+			t.Errorf("README.md does not tell of kms %s", name)
+		}
+	}
+	for name := range strings.FieldsSeq(metrics) {
+		if !strings.Contains(readme, "`"+name) {
+			t.Errorf("README.md does not tell of %s", name)
+		}
+	}
+}
+
 // compareLogs has each line of the document's log be one that was logged.
 func (s *scene) compareLogs(t *testing.T, all []block) {
 	if !slices.ContainsFunc(all, func(b block) bool { return b.kind == "log" }) {
@@ -16,6 +36,7 @@ func (s *scene) compareLogs(t *testing.T, all []block) {
 	}
 	if all[0].document == "docs/operations.md" {
 		s.drama(t)
+		s.compareReference(t)
 	}
 	logged := make(map[string]bool)
 	for line := range strings.Lines(s.log.String()) {
@@ -49,6 +70,7 @@ func (s *scene) drama(t *testing.T) {
     }
     forward . 10.1.0.53
     errors
+    prometheus 10.1.0.54:9153
     reload 2s
 }
 `
@@ -96,7 +118,7 @@ func (s *scene) drama(t *testing.T) {
 	s.hosts[0] = s.rehearse(t, 0)
 	s.kms.says(t, "a KMS host is back after")
 
-	other := strings.NewReplacer("corp.example.org {", "corp.example.org:5300 {", "10.1.0.54:1688", "10.1.0.54:1689", "control.sock", "other.sock").Replace(corefile)
+	other := strings.NewReplacer("corp.example.org {", "corp.example.org:5300 {", "10.1.0.54:1688", "10.1.0.54:1689", "control.sock", "other.sock", ":9153", ":9154").Replace(corefile)
 	second := s.start(t, "coredns", "-conf", s.write(t, "second", other))
 	second.says(t, "it is in use: another process")
 	s.write(t, "Corefile", addBind(strings.Replace(corefile, "30s", "30d", 1), kmsAt))

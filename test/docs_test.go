@@ -179,7 +179,7 @@ var windows = []string{
 }
 
 // slmgr is what slmgr.vbs takes, of what is told here.
-var slmgr = []string{"/ato", "/ckhc", "/ckms", "/ckms-domain", "/cdns", "/dlv", "/rearm", "/sdns", "/skhc", "/skms", "/skms-domain"}
+var slmgr = []string{"/ato", "/ckhc", "/ckms", "/ckms-domain", "/cdns", "/dlv", "/rearm", "/sdns", "/skhc", "/skms", "/skms-domain", "/upk"}
 
 // TestPowerShell: as Windows commands cannot be run, they are at least commands that exist, with quotes and brackets closed.
 func TestPowerShell(t *testing.T) {

@@ -18,7 +18,7 @@ func (s *scene) compareReference(t *testing.T) {
 		t.Fatalf("Commands %q (%v), metrics %q (%v)", commands, err, metrics, err2)
 	}
 	for name := range strings.FieldsSeq(commands) {
-		if !strings.Contains(readme, "* `kms "+name) {
+		if !strings.Contains(readme, "`kms "+name) {
 			t.Errorf("README.md does not tell of kms %s", name)
 		}
 	}

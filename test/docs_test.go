@@ -25,6 +25,7 @@ var kinds = map[string]string{
 	"log":          "each line must have been logged, but for times and durations, by a server that saw such a thing happen",
 
 	// Not run:
+	"install":    "it changes the machine: the tests of packaging/ install, upgrade and remove the package in a Debian of their own",
 	"powershell": "there is no Windows here: only the commands are compared with a list (TestPowerShell)",
 	"":           "the Corefile syntax, which is not a Corefile: compared with what the parser takes (TestReadmeSyntax of the plugin)",
 }

@@ -228,6 +228,9 @@ func (s *scene) line(t *testing.T, line string) {
 		words := strings.Fields(strings.Split(line, "#")[0])
 		s.kms = s.start(s.document, words[0], words[1:]...)
 		await(t, wait, "the server", func() bool { return dig("127.0.0.1", docService, "SRV", "-p", "1053") != "" })
+		for _, m := range regexp.MustCompile(`<(http://127[^>]*)>`).FindAllStringSubmatch(documents(t)["README.md"], -1) {
+			fetch(t, m[1])
+		}
 		return
 	}
 	out, err := s.shell(t, line)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -156,4 +157,19 @@ func (p *process) says(t *testing.T, what string) {
 	t.Helper()
 	pattern := regexp.MustCompile(what)
 	await(t, wait, "output like "+what, func() bool { return pattern.MatchString(p.out.String()) })
+}
+
+// fetch returns the page at url.
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	reply, err := (&http.Client{Timeout: wait}).Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	page, err := io.ReadAll(reply.Body)
+	if err != nil || reply.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v\n%s", url, reply.Status, err, page)
+	}
+	return string(page)
 }

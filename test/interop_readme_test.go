@@ -31,6 +31,7 @@ const docService = "_vlmcs._tcp.corp.example.org"
 // TestDocuments runs what README.md and docs show, in the order of the text: Corefiles, zones and other servers'
 // configurations are started and asked, commands are run, and what they print and log is what the text says. All of that
 // happens on a machine of its own, so that the ports and addresses of the text are free, with rehearsal hosts as KMS hosts.
+// KMS_TEST_DOCUMENT=README.md in the environment plays that one alone.
 func TestDocuments(t *testing.T) {
 	if os.Getenv(alone) == "" {
 		bin := t.TempDir()

@@ -414,6 +414,18 @@ func TestConcentrateIsQuiet(t *testing.T) {
 	}
 }
 
+// TestNothingBelowIsQuiet: of a zone below without records of the service there is nothing to say, whatever falls through to it.
+func TestNothingBelowIsQuiet(t *testing.T) {
+	c := good()
+	s := &c.Servers[0]
+	b := &s.Blocks[0]
+	b.Fall, b.Below = []string{"."}, map[string]Zone{"example.org.": {MNAME: "ns1.example.org."}}
+	s.Directives["transfer"] = []Line{directive("transfer")}
+	if found := Check(c); len(found) > 0 {
+		t.Errorf("%v", found)
+	}
+}
+
 // TestDetection: the bound is that of the design, which internal/pool measures: gone within 18 s with the defaults.
 func TestDetection(t *testing.T) {
 	for _, tt := range []struct {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -99,15 +100,24 @@ func (m *manager) want(first, status string) []string {
 	return lines
 }
 
-// freeUDP is a port of 127.0.0.1 that nobody had a moment ago.
-func freeUDP(t *testing.T) int {
+// freeDNS is a port of 127.0.0.1 that nobody had a moment ago, for UDP or TCP, and that nobody is given who does not name one.
+func freeDNS(t *testing.T) int {
 	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		at := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		c, err := net.ListenPacket("udp", at)
+		if err != nil {
+			continue
+		}
+		ln, err := net.Listen("tcp", at)
+		c.Close()
+		if err == nil {
+			ln.Close()
+			return c.LocalAddr().(*net.UDPAddr).Port
+		}
 	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).Port
+	t.Fatal("No free port")
+	return 0
 }
 
 // overDead is a kms block at port whose two hosts are dead, with more directives.
@@ -126,7 +136,7 @@ func overDead(port int, more string) string {
 
 // TestReady: the service is ready when DNS is answered, which dead hosts and the lack of a kms block do not prevent.
 func TestReady(t *testing.T) {
-	port := freeUDP(t)
+	port := freeDNS(t)
 	for name, tt := range map[string]struct{ corefile, status string }{
 		"dead hosts":   {overDead(port, ""), "KMS hosts: 2 unchecked"},
 		"no kms block": {fmt.Sprintf(".:%d {\n bind 127.0.0.1\n whoami\n}\n", port), "no kms block in the Corefile"},
@@ -145,7 +155,7 @@ func TestReady(t *testing.T) {
 
 // TestReload: systemd hears of reloads, by SIGUSR1 and more than once, and that one failed.
 func TestReload(t *testing.T) {
-	port := freeUDP(t)
+	port := freeDNS(t)
 	m := underSystemd(t, overDead(port, ""), 0)
 	m.want("READY=1", "")
 	for _, step := range []struct{ corefile, status string }{
@@ -172,7 +182,7 @@ func TestReload(t *testing.T) {
 // process stands still; and again when it goes on.
 func TestWatchdog(t *testing.T) {
 	const patience = 2 * time.Second
-	m := underSystemd(t, overDead(freeUDP(t), ""), patience)
+	m := underSystemd(t, overDead(freeDNS(t), ""), patience)
 	m.want("READY=1", "")
 	began, last := time.Now(), time.Now()
 	for beat := range 6 {
@@ -207,7 +217,7 @@ func TestWatchdog(t *testing.T) {
 // TestEnd: systemd hears that the service ends before it does.
 func TestEnd(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		m := underSystemd(t, overDead(freeUDP(t), ""), 0)
+		m := underSystemd(t, overDead(freeDNS(t), ""), 0)
 		m.want("READY=1", "")
 		if err := m.main.Process.Signal(sig); err != nil {
 			t.Fatal(err)

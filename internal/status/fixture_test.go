@@ -17,6 +17,7 @@ type estate struct {
 	hostile string // stands wherever others choose the text
 	silent  bool   // nothing happened yet
 	small   bool   // without the pool of 256 hosts
+	views   bool   // two of the first zone and of its pool, by one name
 }
 
 // noon is when the tests are.
@@ -218,6 +219,9 @@ func (e estate) Report() Report {
 			e.text("10.9.0.77 is in no network that allow names")},
 		{e.at.Add(-30 * time.Hour), "10.1.0.11", "kms-update.example.org", "corp.example.org", "delete all", true, ""},
 	}}
+	if e.views {
+		r.Zones, r.Pools = append(r.Zones, r.Zones[0]), append(r.Pools, r.Pools[0])
+	}
 	return r
 }
 

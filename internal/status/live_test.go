@@ -114,9 +114,9 @@ func TestLiveZones(t *testing.T) {
 		}, nil},
 		{"nothing but a suspect", "kms1=suspect", "normal", []string{"0 kms1.example.org 100%: suspect since 10 min, and nobody is healthier"}, nil},
 		{"one is down", "kms1=up kms2=down", "normal", []string{"0 kms1.example.org 100%: up"},
-			[]string{"kms2.example.org:1688 down: down: connection to 192.0.2.1:1688 refused\ufffd[31m"}},
+			[]string{"kms2.example.org:1688 down: connection to 192.0.2.1:1688 refused\ufffd[31m"}},
 		{"all down", "kms1=down kms2/9=down", "fail_open", []string{"0 kms1.example.org 100%: down, and answered all the same: of the first tier"},
-			[]string{"kms2.example.org:1688 down: down, as all are, and not of the first tier"}},
+			[]string{"kms2.example.org:1688 down: as all hosts are, and it is not of the first tier"}},
 		{"all drained", "kms1=drained", "nodata", nil, []string{"kms1.example.org:1688 drained: drained by alice"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -109,9 +109,9 @@ func absentWhy(result string, s *pool.Snapshot, h pool.Status) string {
 		return "it announced itself, and has not passed its checks yet"
 	case pool.Down:
 		if s.Condition == pool.AllDown && result == "fail_open" {
-			return "down, as all are, and not of the first tier"
+			return "as all hosts are, and it is not of the first tier"
 		}
-		return "down: " + reason(h)
+		return reason(h)
 	}
 	if result == "fail_open" {
 		return "nothing is known of it, and it is not of the first tier, which is answered while every host is down"

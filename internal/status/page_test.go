@@ -96,6 +96,7 @@ func names(elements []*element) (out []string) {
 func TestPages(t *testing.T) {
 	for name, source := range map[string]estate{
 		"full": {at: noon}, "empty": {at: noon, silent: true}, "hostile": {at: noon, hostile: careless, small: true},
+		"views": {at: noon, small: true, views: true},
 	} {
 		h := site(t, source).Handler()
 		for _, path := range pages {

@@ -75,7 +75,7 @@
     const late = setTimeout(() => mine.abort(), 10000);
     try {
       const reply = await fetch(location.href, { signal: mine.signal, cache: "no-store", credentials: "same-origin" });
-      if (!reply.ok) throw new Error("answered " + reply.status);
+      if (!reply.ok && reply.status !== 404) throw new Error("answered " + reply.status);
       const text = await reply.text();
       if (!paused) {
         put(text);

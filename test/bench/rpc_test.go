@@ -71,7 +71,7 @@ func TestVisitChecks(t *testing.T) {
 func TestLoad(t *testing.T) {
 	address := hostForTest(t)
 	load := calls{addresses: []string{address}, visits: visitsForTest(t, address)}
-	if got, took, err := load.closed(t.Context(), 50*time.Millisecond); err != nil || len(got) < callers || took < 50*time.Millisecond {
+	if got, took, err := load.closed(t.Context(), 50*time.Millisecond); err != nil || len(got) == 0 || took < 50*time.Millisecond {
 		t.Errorf("closed: %d calls in %s, %v", len(got), took, err)
 	}
 	if got, err := load.steady(t.Context(), 100*time.Millisecond, 500); err != nil || len(got) != 50 {

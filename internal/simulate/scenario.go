@@ -169,11 +169,7 @@ func (s Scenario) String() string {
 	if s.Vista {
 		kind = "Windows Vista"
 	}
-	hosts := "hosts"
-	if s.Hosts == 1 {
-		hosts = "host"
-	}
-	return fmt.Sprintf("%s clients (%s), %d %s, %s, %d days, seed %d", Thousands(uint64(s.Clients)), kind, s.Hosts, hosts, s.Way, s.Days, s.Seed)
+	return fmt.Sprintf("%s clients (%s), %s, %s, %d days, seed %d", Thousands(uint64(s.Clients)), kind, count(s.Hosts, "host"), s.Way, s.Days, s.Seed)
 }
 
 // length is how long the scenario is.

@@ -40,8 +40,22 @@ func part(n, of uint64) float64 {
 	return float64(n) / float64(of)
 }
 
-// WriteText writes r for people: figures, a table of hosts, and plots of width columns.
-func (r Result) WriteText(out io.Writer, width int) error {
+// Style is how plots look.
+type Style struct {
+	Width int  // of the plots, in columns
+	ASCII bool // nothing else is to be had
+}
+
+// bars are from nothing to full.
+func (s Style) bars() []rune {
+	if s.ASCII {
+		return []rune(" ..::||##")
+	}
+	return []rune(" ▁▂▃▄▅▆▇█")
+}
+
+// WriteText writes r for people: figures, a table of hosts, and plots.
+func (r Result) WriteText(out io.Writer, style Style) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", r.Scenario)
 	fmt.Fprintf(&b, "activated   %s of the time since they were installed, %s at the end; %s never\n",
@@ -59,9 +73,9 @@ func (r Result) WriteText(out io.Writer, width int) error {
 	fmt.Fprintf(&b, "health      %s changes seen\n\n", Thousands(uint64(r.Changes)))
 	r.writeHosts(&b)
 	b.WriteByte('\n')
-	r.plotShare(&b, width)
+	r.plotShare(&b, style)
 	b.WriteByte('\n')
-	r.plotLoad(&b, width)
+	r.plotLoad(&b, style)
 	_, err := io.WriteString(out, b.String())
 	return err
 }
@@ -102,13 +116,10 @@ func (r Result) busiest() float64 {
 	return part(most, all)
 }
 
-// eighths are bars, from nothing to full.
-var eighths = [...]rune{' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'}
-
 // plotShare plots the share of clients activated, over time.
-func (r Result) plotShare(b *strings.Builder, width int) {
+func (r Result) plotShare(b *strings.Builder, style Style) {
 	const height = 8
-	columns := r.columns(width, func(s Sample) float64 { return s.Share() })
+	columns := r.columns(style.Width, func(s Sample) float64 { return s.Share() })
 	fmt.Fprintf(b, "clients activated, of those installed\n")
 	for row := height - 1; row >= 0; row-- {
 		label := ""
@@ -120,7 +131,7 @@ func (r Result) plotShare(b *strings.Builder, width int) {
 		}
 		fmt.Fprintf(b, "%7s |", label)
 		for _, c := range columns {
-			b.WriteRune(eighths[min(max(int(c*height*8+0.5)-8*row, 0), 8)])
+			b.WriteRune(style.bars()[min(max(int(c*height*8+0.5)-8*row, 0), 8)])
 		}
 		b.WriteByte('\n')
 	}
@@ -128,11 +139,11 @@ func (r Result) plotShare(b *strings.Builder, width int) {
 }
 
 // plotLoad plots the calls that each host answered, over time, all to one scale.
-func (r Result) plotLoad(b *strings.Builder, width int) {
+func (r Result) plotLoad(b *strings.Builder, style Style) {
 	var rows [][]float64
 	most := 0.0
 	for i := range r.Hosts {
-		row := r.columns(width, func(s Sample) float64 { return float64(s.Calls[i]) })
+		row := r.columns(style.Width, func(s Sample) float64 { return float64(s.Calls[i]) })
 		for _, c := range row {
 			most = max(most, c)
 		}
@@ -147,7 +158,7 @@ func (r Result) plotLoad(b *strings.Builder, width int) {
 			if c > 0 {
 				bar = max(int(c/most*8+0.5), 1)
 			}
-			b.WriteRune(eighths[bar])
+			b.WriteRune(style.bars()[bar])
 		}
 		b.WriteByte('\n')
 	}

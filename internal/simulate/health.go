@@ -23,14 +23,16 @@ type answer struct {
 // watch keeps a pool up to date: its probes, and what people do to it.
 type watch struct {
 	*pool.Pool
-	world  *world
-	next   time.Time // of the next Step
-	edges  []time.Duration
-	calm   time.Time // from when on nothing is to be expected until the next edge
-	jobs   []job     // probes under way, in the order of their ends
-	chores []chore   // drains to come, in order
-	asking *job      // whose Probe is called
-	rnd    *rand.Rand
+	world   *world
+	next    time.Time // of the next Step
+	edges   []time.Duration
+	calm    time.Time             // from when on nothing is to be expected until the next edge
+	jobs    []job                 // probes under way, in the order of their ends
+	chores  []chore               // drains to come, in order
+	asking  *job                  // whose Probe is called
+	restful bool                  // do without probes that find nothing new
+	changed func(pool.Transition) // told of every change, if not nil
+	rnd     *rand.Rand
 }
 
 // job is a probe under way.
@@ -160,7 +162,7 @@ func (p *watch) rest() {
 		p.edges = p.edges[1:]
 		p.calm = p.world.now.Add(settleIntervals * interval)
 	}
-	if !p.world.now.After(p.calm) || !p.quiet() {
+	if !p.restful || !p.world.now.After(p.calm) || !p.quiet() {
 		return
 	}
 	wake := start.Add(p.world.length())
@@ -185,9 +187,16 @@ func (p *watch) quiet() bool {
 	return true
 }
 
-// The pool's Observer.
+// Changed hears of a change of health.
+func (p *watch) Changed(t pool.Transition) {
+	p.world.result.Changes++
+	if p.changed != nil {
+		p.changed(t)
+	}
+}
+
+// The rest of the pool's Observer, and its look-ups, of which there are none.
 func (p *watch) Probed(string, probe.Result)                           {}
-func (p *watch) Changed(pool.Transition)                               { p.world.result.Changes++ }
 func (p *watch) Resolved(string, error)                                {}
 func (p *watch) Settled(_, _ pool.Condition, _ time.Duration)          {}
 func (p *watch) resolve(context.Context, string) ([]netip.Addr, error) { return nil, errProbe }

@@ -88,7 +88,7 @@ func (h *host) answered(t time.Time) {
 func (w *world) discover(context.Context, string) ([]kmsresponder.SRV, error) {
 	i := len(w.answers) - 1
 	if i > 0 {
-		asked := w.at().Add(-time.Duration(w.rnd.Int64N(int64(w.TTL))))
+		asked := w.at().Add(-time.Duration(w.cache.Int64N(int64(w.TTL))))
 		for i > 0 && w.answers[i].from.After(asked) {
 			i--
 		}

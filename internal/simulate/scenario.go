@@ -65,6 +65,8 @@ type Scenario struct {
 	Probe config.Probe  `json:"-"`
 	TTL   time.Duration `json:"-"`    // a client acts on an answer up to this old
 	Copy  int           `json:"copy"` // clients that hosts are kept warm at, way Warm
+
+	ports [MaxHosts]uint16 // of the hosts, DefaultPort where 0: a test has the same hosts on sockets
 }
 
 // Trouble is what happens to hosts. Each kind is off if its first figure is 0.

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -30,7 +31,10 @@ type world struct {
 	ctx   context.Context
 	now   time.Time     // when the attempt, or whatever else is going on, began
 	spent time.Duration // by the attempt since then; nobody else's time goes on meanwhile
-	rnd   *rand.Rand    // of clients
+	haste *rand.Rand    // how early or late clients are
+	cache *rand.Rand    // how old answers are
+
+	report func(n uint32, a kmsresponder.Attempt) // of every attempt, if not nil
 
 	clients []client
 	queue   *queue
@@ -51,7 +55,6 @@ type world struct {
 	copying     bool          // the responder is done with the call, and copies it
 	spentOnCall time.Duration // until then
 
-	samples   []Sample
 	delays    *delays
 	activated float64 // client times, in samples
 	installed float64
@@ -65,12 +68,15 @@ func Run(ctx context.Context, s Scenario, progress func(done time.Duration)) (Re
 	if err := s.Validate(); err != nil {
 		return Result{}, err
 	}
-	w := newWorld(ctx, s)
+	return newWorld(ctx, s).run(progress)
+}
+
+func (w *world) run(progress func(done time.Duration)) (Result, error) {
 	for i := 1; i <= samples; i++ {
-		until := s.length() * time.Duration(i) / samples
+		until := w.length() * time.Duration(i) / samples
 		w.live(start.Add(until))
-		if ctx.Err() != nil {
-			return Result{}, ctx.Err()
+		if err := w.ctx.Err(); err != nil {
+			return Result{}, err
 		}
 		w.sample(until)
 		if progress != nil {
@@ -81,11 +87,11 @@ func Run(ctx context.Context, s Scenario, progress func(done time.Duration)) (Re
 }
 
 func newWorld(ctx context.Context, s Scenario) *world {
-	w := &world{Scenario: s, ctx: ctx, now: start, rnd: s.stream(streamClients), byEndpoint: make(map[string]*host),
-		numbers: make(map[string]int), message: make([]byte, opaque), delays: newDelays(),
-		result: Result{Scenario: s}}
-	w.player = kmsresponder.RehearsalClient{Name: "SIMULATED", Suffixes: []string{"example.org"}, AnyOrder: s.Vista, Rand: w.rnd,
-		Discover: w.discover, Exchange: w.exchange, Now: w.at}
+	w := &world{Scenario: s, ctx: ctx, now: start, haste: s.stream(streamHaste), cache: s.stream(streamCaches),
+		byEndpoint: make(map[string]*host), numbers: make(map[string]int), message: make([]byte, opaque),
+		delays: newDelays(), result: Result{Scenario: s}}
+	w.player = kmsresponder.RehearsalClient{Name: "SIMULATED", Suffixes: []string{"example.org"}, AnyOrder: s.Vista,
+		Rand: s.stream(streamChoices), Discover: w.discover, Exchange: w.exchange, Now: w.at}
 	w.settleHosts()
 	w.settleClients()
 	return w
@@ -96,7 +102,7 @@ func (w *world) settleHosts() {
 	spans, services := w.troubles()
 	var configured []config.Host
 	for i := range w.Hosts {
-		c := config.Host{Name: fmt.Sprintf("kms%d.example.org.", i+1), Port: config.DefaultPort, Priority: hostPriority,
+		c := config.Host{Name: fmt.Sprintf("kms%d.example.org.", i+1), Port: cmp.Or(w.ports[i], config.DefaultPort), Priority: hostPriority,
 			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}}
 		configured = append(configured, c)
 		h := &host{endpoint: c.Endpoint(), troubles: spans[i], result: HostResult{Name: fmt.Sprintf("kms%d", i+1)}}
@@ -109,7 +115,8 @@ func (w *world) settleHosts() {
 		w.known(c.Name)
 	}
 	w.known(nodeName)
-	w.pool = &watch{world: w, rnd: w.stream(streamPool), edges: edges(spans, services), calm: start.Add(settleIntervals * w.Probe.Interval)}
+	w.pool = &watch{world: w, rnd: w.stream(streamPool), edges: edges(spans, services), restful: true,
+		calm: start.Add(settleIntervals * w.Probe.Interval)}
 	w.pool.Pool = pool.New(configured, w.Probe, pool.Means{Probe: w.pool.probe, Resolve: w.pool.resolve, Observer: w.pool,
 		Jitter: func() float64 { return 2*w.pool.rnd.Float64() - 1 },
 		Now:    func() time.Time { return w.now }, Rand: w.stream(streamOrders)}, nil)
@@ -134,7 +141,7 @@ func (w *world) settleGateway() {
 	w.pool.Advertise(pool.Record{Endpoint: nodeName, Name: nodeName, Port: config.DefaultPort, Priority: nodePriority})
 	w.result.Responder = new(NodeResult)
 	c := kmsresponder.GatewayConfig{Pool: w.pool.Pool, Group: kmsresponder.ProductGroup, Ledger: ledger.New(0), Observer: w,
-		World: &kmsresponder.World{Now: w.at, Draw: w.rnd.Uint32, Exchange: w.forward,
+		World: &kmsresponder.World{Now: w.at, Draw: w.stream(streamDraws).Uint32, Exchange: w.forward,
 			Sleep: func(d time.Duration) { w.spent += d }}}
 	if w.Way == Spread {
 		c.Policy = config.Spread
@@ -162,7 +169,7 @@ func (w *world) settleClients() {
 func (w *world) enter(n uint32, t time.Time) {
 	if w.Office {
 		if on := w.clients[n].on(t); on.After(t) {
-			t = on.Add(time.Duration(w.rnd.Float64() * float64(officeHaste)))
+			t = on.Add(time.Duration(w.haste.Float64() * float64(officeHaste)))
 		}
 	}
 	w.queue.push(n, instantOf(t))
@@ -213,8 +220,11 @@ func (w *world) attempt(n uint32) {
 	default:
 		w.result.Failed++
 	}
+	if w.report != nil {
+		w.report(n, a)
+	}
 	c.learn(&w.player.Learned, w.numbers)
-	next := w.at().Add(time.Duration(float64(a.Next) * (1 + w.Jitter*(2*w.rnd.Float64()-1))))
+	next := w.at().Add(time.Duration(float64(a.Next) * (1 + w.Jitter*(2*w.haste.Float64()-1))))
 	w.spent = 0
 	w.enter(n, next)
 	w.pool.look()

@@ -34,7 +34,10 @@ const lead = 15 * time.Minute
 
 // Streams of random numbers, each of its own, so that the same seed has the same troubles whatever else is different.
 const (
-	streamClients = iota
+	streamChoices = iota // of clients among records
+	streamDraws          // of the responder
+	streamCaches
+	streamHaste
 	streamArrivals
 	streamPool
 	streamOrders

@@ -23,8 +23,8 @@ says what share of the clients is activated, what each host has to bear, and whi
 clients, hosts, health checks and responder are those of "kms rehearse" and of the server, in a time
 and on a network that are made up: nothing is sent, and no file is read.
 
-The ways from clients to hosts are direct (the SRV records of the hosts), spread, concentrate (by the
-responder, with that policy) and warm (concentrate, and the other hosts are kept warm).
+The ways from clients to hosts are direct (by the SRV records of the hosts), spread and concentrate
+(by the responder, with that policy), and warm (concentrate, and the other hosts are kept warm).
 
 The same flags have the same result, to the octet; another -seed has another. -compare instead lives
 through every way, kind of client and number of hosts up to -hosts, for each of -fleets, and writes

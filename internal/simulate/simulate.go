@@ -224,7 +224,9 @@ func (w *world) attempt(n uint32) {
 		w.report(n, a)
 	}
 	c.learn(&w.player.Learned, w.numbers)
-	next := w.at().Add(time.Duration(float64(a.Next) * (1 + w.Jitter*(2*w.haste.Float64()-1))))
+	// The conversion keeps compilers from one rounding where others have two: the result is to be the same on every machine.
+	early := 1 + float64(w.Jitter*(2*w.haste.Float64()-1))
+	next := w.at().Add(time.Duration(float64(a.Next) * early))
 	w.spent = 0
 	w.enter(n, next)
 	w.pool.look()

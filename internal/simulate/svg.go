@@ -59,8 +59,8 @@ func writeSVG(out io.Writer, charts []chart, columns int) error {
 func (c chart) draw(b *strings.Builder) {
 	const width, height = chartWidth - marginLeft - marginRight, chartHeight - marginTop - marginBottom
 	left, right, top := c.frame()
-	x := func(v float64) float64 { return marginLeft + (v-left)/(right-left)*width }
-	y := func(v float64) float64 { return marginTop + height - v/top*height }
+	x := func(v float64) float64 { return marginLeft + float64((v-left)/(right-left)*width) }
+	y := func(v float64) float64 { return marginTop + height - float64(v/top*height) }
 	fmt.Fprintf(b, `<text x="%d" y="18" font-size="13" font-weight="bold">%s</text>`+"\n", marginLeft, html.EscapeString(c.title))
 	for i := range 5 {
 		v := top * float64(i) / 4

@@ -3,6 +3,7 @@ package simulate
 import (
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -131,7 +132,7 @@ func (r Result) plotShare(b *strings.Builder, style Style) {
 		}
 		fmt.Fprintf(b, "%7s |", label)
 		for _, c := range columns {
-			b.WriteRune(style.bars()[min(max(int(c*height*8+0.5)-8*row, 0), 8)])
+			b.WriteRune(style.bars()[min(max(int(math.Round(c*height*8))-8*row, 0), 8)])
 		}
 		b.WriteByte('\n')
 	}
@@ -156,7 +157,7 @@ func (r Result) plotLoad(b *strings.Builder, style Style) {
 		for _, c := range row {
 			bar := 0
 			if c > 0 {
-				bar = max(int(c/most*8+0.5), 1)
+				bar = max(int(math.Round(c/most*8)), 1)
 			}
 			b.WriteRune(style.bars()[bar])
 		}

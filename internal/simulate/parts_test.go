@@ -272,7 +272,7 @@ func TestReport(t *testing.T) {
 	if want := len(tables) * len(m.Fleets) * (2 + 8); rows != want {
 		t.Errorf("Got %d lines of tables, want %d", rows, want)
 	}
-	for _, want := range []string{"![Activated clients and lost calls](report.svg)", "| concentrate, Vista |", "## 100 clients, 2 hosts", "every 4 days for 4 h"} {
+	for _, want := range []string{"![Activated clients and lost calls](report.svg)", "| concentrate, Vista |", "## 100 clients, 2 hosts", "every 4 days for 1 h"} {
 		if !strings.Contains(texts[0], want) {
 			t.Errorf("There is no %q in it", want)
 		}

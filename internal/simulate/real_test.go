@@ -186,10 +186,10 @@ func TestAgainstSockets(t *testing.T) {
 		days  int
 		death time.Duration // of the first host
 	}{
-		{"direct", Direct, false, 0, 20, 10 * day},
-		{"direct, growing", Direct, false, 5 * day, 20, 3 * day},
-		{"direct, Vista", Direct, true, 0, 20, 10 * day},
-		{"concentrate, Vista", Concentrate, true, 0, 20, 10 * day},
+		{"direct", Direct, false, 0, 15, 10 * day},
+		{"direct, growing", Direct, false, 5 * day, 9, 3 * day},
+		{"direct, Vista", Direct, true, 0, 15, 10 * day},
+		{"concentrate, Vista", Concentrate, true, 0, 15, 10 * day},
 		{"warm, Vista", Warm, true, 0, 6, time.Hour},
 		{"warm, Vista, growing", Warm, true, 5 * day, 6, 3 * day},
 	} {

@@ -20,7 +20,7 @@ const day = 24 * time.Hour
 func small(way Way, vista bool) Scenario {
 	s := Default()
 	s.Clients, s.Days, s.Way, s.Vista = 200, 30, way, vista
-	s.Fail, s.OutageEvery = 4*day, 10*day
+	s.Fail, s.Repair, s.OutageEvery, s.OutageFor = 4*day, time.Hour, 10*day, 30*time.Minute
 	return s
 }
 
@@ -194,8 +194,8 @@ func TestOffice(t *testing.T) {
 // of two runs lie apart.
 func TestRest(t *testing.T) {
 	s := small(Direct, false)
-	s.Clients, s.Days = 1, 30
-	s.HangPart = 0.5
+	s.Clients, s.Days, s.Fail, s.HangPart = 1, 10, day, 0.5
+	s.Grow = 0
 	type change struct {
 		t  pool.Transition
 		at time.Duration

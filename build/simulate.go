@@ -60,14 +60,16 @@ func simulateCommand(c clock) *cli.Command {
 		return &cli.DurationFlag{Name: name, Destination: to, Value: value, Usage: usage}
 	}
 	return &cli.Command{
-		Name:        "simulate",
-		Usage:       "live through months of clients, hosts and failures, in virtual time",
-		UsageText:   "coredns kms simulate [-clients N] [-hosts N] [-way WAY] [FLAG...]\ncoredns kms simulate -compare FILE [-fleets N,...] [FLAG...]",
+		Name:  "simulate",
+		Usage: "live through months of clients, hosts and failures, in virtual time",
+		UsageText: "coredns kms simulate [-clients N] [-hosts N] [-way WAY] [FLAG...]\n" +
+			"coredns kms simulate -compare FILE [-fleets N,...] [FLAG...]",
 		Description: simulateText,
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "clients", Destination: &s.Clients, Value: d.Clients, Usage: "how many clients there are"},
 			&cli.IntFlag{Name: "hosts", Destination: &s.Hosts, Value: d.Hosts, Usage: "how many hosts there are, all of one priority"},
-			&cli.StringFlag{Name: "way", Destination: &s.way, Value: "direct", Usage: "how clients come to hosts, `direct|spread|concentrate|warm|all`"},
+			&cli.StringFlag{Name: "way", Destination: &s.way, Value: "direct",
+				Usage: "how clients come to hosts, `direct|spread|concentrate|warm|all`"},
 			&cli.BoolFlag{Name: "vista", Destination: &s.Vista, Usage: "clients choose records at random, as Windows Vista does"},
 			&cli.IntFlag{Name: "days", Destination: &s.Days, Value: d.Days, Usage: "how many days to live through"},
 			length("grow", &s.Grow, d.Grow, "clients are installed within this time"),
@@ -91,7 +93,8 @@ func simulateCommand(c clock) *cli.Command {
 			&cli.StringFlag{Name: "svg", Destination: &s.svg, TakesFile: true, Usage: "write a plot to `FILE`"},
 			&cli.StringFlag{Name: "compare", Destination: &s.compare, TakesFile: true, Usage: "write a report of many scenarios to `FILE`"},
 			&cli.StringFlag{Name: "fleets", Destination: &s.fleets, Value: "60,150,10000", Usage: "-compare: numbers of clients, `N,...`"},
-			&cli.IntFlag{Name: "large", Destination: &s.matrix.Large, Usage: "-compare: a fleet of `N` beside, with -hosts and in every way"},
+			&cli.IntFlag{Name: "large", Destination: &s.matrix.Large,
+				Usage: "-compare: a fleet of `N` beside, with -hosts and in every way"},
 			&cli.IntFlag{Name: "parallel", Destination: &s.matrix.Parallel, Value: 1, Usage: "how many scenarios to live through at once"},
 			jsonFlag(),
 		},

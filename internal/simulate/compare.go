@@ -108,15 +108,16 @@ func (r Report) WriteMarkdown(out io.Writer) error {
 	var b strings.Builder
 	s := r.Base
 	fmt.Fprintf(&b, "# Simulated: %d days\n\n", s.Days)
-	fmt.Fprintf(&b, "Written by `%s`, which took %s. Do not edit: run it again. The same command has the same figures, but for the\n"+
-		"time it took.\n\n", r.Command, r.Took.Round(time.Second))
+	fmt.Fprintf(&b, "Written by\n\n    %s\n\nwhich took %s. Do not edit: run it again. "+
+		"The same command has the same figures, but for the time it took.\n\n", r.Command, r.Took.Round(time.Second))
 	fmt.Fprintf(&b, "Clients are installed within the first %s", days(s.Grow))
 	if s.Office {
 		b.WriteString(" and are on in office hours only")
 	}
 	fmt.Fprintf(&b, "; hosts tell them to try again after %s and to renew after %s.\n", days(s.Activation), days(s.Renewal))
-	fmt.Fprintf(&b, "Hosts are probed every %s. %s\n", s.Probe.Interval, s.Trouble)
-	fmt.Fprintf(&b, "Seed %d: every number of hosts has the same troubles in all tables.\n\n![Activated clients and lost calls](%s)\n", s.Seed, r.Figure)
+	fmt.Fprintf(&b, "Hosts are probed every %s.\n%s\n", s.Probe.Interval, s.Trouble)
+	fmt.Fprintf(&b, "Seed %d: every number of hosts has the same troubles in all tables.\n\n", s.Seed)
+	fmt.Fprintf(&b, "![Activated clients and lost calls](%s)\n", r.Figure)
 	for _, t := range tables {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", t.title, t.about)
 		for _, clients := range r.Matrix.Fleets {
@@ -144,7 +145,7 @@ func (t Trouble) String() string {
 	if len(all) == 0 {
 		return "Nothing ever happens to them."
 	}
-	return strings.Join(all, " ")
+	return strings.Join(all, "\n")
 }
 
 // days is d in days if it is so many.
@@ -168,8 +169,14 @@ var tables = []struct {
 }{
 	{"Activated", "The share of the time since clients were installed in which they were activated, all clients taken together.",
 		func(r Result) string { return percent(r.Share) }},
-	{"Never activated", "Clients that were never activated.",
-		func(r Result) string { return Thousands(uint64(r.Never)) }},
+	{"First activation", "How long after its first attempt a client was activated, all but one in a hundred of them; with it, if there " +
+		"are any,\nthose that never were.",
+		func(r Result) string {
+			if r.Never > 0 {
+				return fmt.Sprintf("%s, %s never", r.P99.Duration(), Thousands(uint64(r.Never)))
+			}
+			return r.P99.Duration().String()
+		}},
 	{"Calls lost", "Calls of clients, to hosts or to the responder, that got no answer.",
 		func(r Result) string { return percent(part(r.CallsLost, r.Calls)) }},
 	{"Attempts failed", "Attempts of clients that no host answered at all: the client tries again two hours later.",

@@ -73,7 +73,8 @@ func TestClientLearns(t *testing.T) {
 	for _, want := range []kmsresponder.Learned{
 		{},
 		{Installed: start, Activation: 15 * time.Minute, Renewal: 30 * day},
-		{Installed: start.Add(tick), Licensed: start.Add((MaxDays + 180) * day), Cached: &servers[1], Activation: time.Minute, Renewal: day},
+		{Installed: start.Add(tick), Licensed: start.Add((MaxDays + 180) * day), Cached: &servers[1],
+			Activation: time.Minute, Renewal: day},
 	} {
 		var c client
 		c.learn(&want, numbers)
@@ -188,10 +189,13 @@ func TestFigures(t *testing.T) {
 			t.Errorf("%g: got %q, want %q", share, got, want)
 		}
 	}
-	for way, want := range map[string]error{"direct": nil, "warm": nil, "all": errors.New(`"all": one of direct, spread, concentrate, warm`)} {
-		if got, err := ParseWay(way); (err == nil) != (want == nil) || err == nil && got.String() != way || err != nil && err.Error() != want.Error() {
+	for _, way := range Ways() {
+		if got, err := ParseWay(way.String()); got != way || err != nil {
 			t.Errorf("%q: got %v, %v", way, got, err)
 		}
+	}
+	if _, err := ParseWay("all"); err == nil || err.Error() != `"all": one of direct, spread, concentrate, warm` {
+		t.Errorf("Got %v for no way", err)
 	}
 }
 
@@ -272,7 +276,8 @@ func TestReport(t *testing.T) {
 	if want := len(tables) * len(m.Fleets) * (2 + 8); rows != want {
 		t.Errorf("Got %d lines of tables, want %d", rows, want)
 	}
-	for _, want := range []string{"![Activated clients and lost calls](report.svg)", "| concentrate, Vista |", "## 100 clients, 2 hosts", "every 4 days for 1 h"} {
+	for _, want := range []string{"![Activated clients and lost calls](report.svg)", "| concentrate, Vista |", "## 100 clients, 2 hosts",
+		"every 4 days for 1 h"} {
 		if !strings.Contains(texts[0], want) {
 			t.Errorf("There is no %q in it", want)
 		}
@@ -285,7 +290,8 @@ func TestReport(t *testing.T) {
 func TestTroubleInWords(t *testing.T) {
 	for want, trouble := range map[string]Trouble{
 		"Nothing ever happens to them.": {},
-		"Each fails every 30 days for 4 h, in the mean; 25 % of failures are hosts that hang. Every 90 days all are gone for 1 h, in the mean. " +
+		"Each fails every 30 days for 4 h, in the mean; 25 % of failures are hosts that hang.\n" +
+			"Every 90 days all are gone for 1 h, in the mean.\n" +
 			"Every 14 days one is drained and shut down for 2 h.": Default().Trouble,
 	} {
 		if got := trouble.String(); got != want {

@@ -207,10 +207,10 @@ func TestAgainstSockets(t *testing.T) {
 					dead = true
 				}
 				got := e.clients[p.client].Activate(t.Context())
-				if got.Verdict != p.a.Verdict || got.Count != p.a.Count || e.name(got.Host) != e.name(p.a.Host) || len(got.Tries) != len(p.a.Tries) ||
-					got.Cached != p.a.Cached {
-					t.Fatalf("Attempt %d of %d, client %d: on sockets %v, count %d, %s, %d tries; simulated %v, count %d, %s, %d tries", i, len(script),
-						p.client, got.Verdict, got.Count, got.Host, len(got.Tries), p.a.Verdict, p.a.Count, p.a.Host, len(p.a.Tries))
+				if got.Verdict != p.a.Verdict || got.Count != p.a.Count || e.name(got.Host) != e.name(p.a.Host) ||
+					len(got.Tries) != len(p.a.Tries) || got.Cached != p.a.Cached {
+					t.Fatalf("Attempt %d of %d, client %d: on sockets %v, count %d, %s, %d tries; simulated %v, count %d, %s, %d tries",
+						i, len(script), p.client, got.Verdict, got.Count, got.Host, len(got.Tries), p.a.Verdict, p.a.Count, p.a.Host, len(p.a.Tries))
 				}
 				if got.Activated() {
 					activated++

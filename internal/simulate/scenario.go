@@ -171,7 +171,8 @@ func (s Scenario) String() string {
 	if s.Vista {
 		kind = "Windows Vista"
 	}
-	return fmt.Sprintf("%s clients (%s), %s, %s, %d days, seed %d", Thousands(uint64(s.Clients)), kind, count(s.Hosts, "host"), s.Way, s.Days, s.Seed)
+	return fmt.Sprintf("%s clients (%s), %s, %s, %d days, seed %d",
+		Thousands(uint64(s.Clients)), kind, count(s.Hosts, "host"), s.Way, s.Days, s.Seed)
 }
 
 // length is how long the scenario is.

@@ -102,8 +102,8 @@ func (w *world) settleHosts() {
 	spans, services := w.troubles()
 	var configured []config.Host
 	for i := range w.Hosts {
-		c := config.Host{Name: fmt.Sprintf("kms%d.example.org.", i+1), Port: cmp.Or(w.ports[i], config.DefaultPort), Priority: hostPriority,
-			Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}}
+		c := config.Host{Name: fmt.Sprintf("kms%d.example.org.", i+1), Port: cmp.Or(w.ports[i], config.DefaultPort),
+			Priority: hostPriority, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})}}
 		configured = append(configured, c)
 		h := &host{endpoint: c.Endpoint(), troubles: spans[i], result: HostResult{Name: fmt.Sprintf("kms%d", i+1)}}
 		h.Name, h.ActivationInterval, h.RenewalInterval = h.result.Name, w.Activation, w.Renewal

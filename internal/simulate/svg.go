@@ -70,7 +70,8 @@ func (c chart) draw(b *strings.Builder) {
 	for _, v := range []float64{left, (left + right) / 2, right} {
 		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", x(v), marginTop+height+14, figure(v))
 	}
-	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", marginLeft+width/2, marginTop+height+28, html.EscapeString(c.x))
+	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n",
+		marginLeft+width/2, marginTop+height+28, html.EscapeString(c.x))
 	fmt.Fprintf(b, `<text x="12" y="%d" text-anchor="middle" transform="rotate(-90 12 %d)">%s</text>`+"\n",
 		marginTop+height/2, marginTop+height/2, html.EscapeString(c.y))
 	for i, l := range c.lines {
@@ -81,7 +82,8 @@ func (c chart) draw(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, `<polyline fill="none" %s points="%s"/>`+"\n", style, strings.Join(path, " "))
 		lx, ly := marginLeft+i%3*115, chartHeight+i/3*legendRow
-		fmt.Fprintf(b, `<path d="M%d %dh18" %s/><text x="%d" y="%d">%s</text>`+"\n", lx, ly, style, lx+22, ly+4, html.EscapeString(l.name))
+		fmt.Fprintf(b, `<path d="M%d %dh18" %s/><text x="%d" y="%d">%s</text>`+"\n",
+			lx, ly, style, lx+22, ly+4, html.EscapeString(l.name))
 	}
 }
 

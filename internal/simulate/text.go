@@ -100,7 +100,8 @@ func WriteTable(out io.Writer, all []Result) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "WAY\tCLIENTS\tHOSTS\tACTIVATED\tAT THE END\tNEVER\t99 IN 100 WITHIN\tTOO FEW\tFAILED\tCALLS LOST\tBUSIEST HOST\t")
 	for _, r := range all {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.Scenario.Way, Thousands(uint64(r.Scenario.Clients)), r.Scenario.Hosts,
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n",
+			r.Scenario.Way, Thousands(uint64(r.Scenario.Clients)), r.Scenario.Hosts,
 			percent(r.Share), percent(r.ShareLast), Thousands(uint64(r.Never)), r.P99.Duration(), Thousands(r.TooFew), Thousands(r.Failed),
 			percent(part(r.CallsLost, r.Calls)), percent(r.busiest()))
 	}

@@ -117,7 +117,7 @@ func (r Report) WriteMarkdown(out io.Writer) error {
 	fmt.Fprintf(&b, "; hosts tell them to try again after %s and to renew after %s.\n", days(s.Activation), days(s.Renewal))
 	fmt.Fprintf(&b, "Hosts are probed every %s.\n%s\n", s.Probe.Interval, s.Trouble)
 	fmt.Fprintf(&b, "Seed %d: every number of hosts has the same troubles in all tables.\n\n", s.Seed)
-	fmt.Fprintf(&b, "![Activated clients and lost calls](%s)\n", r.Figure)
+	fmt.Fprintf(&b, "![Time to the first activation, and lost calls](%s)\n", r.Figure)
 	for _, t := range tables {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", t.title, t.about)
 		for _, clients := range r.Matrix.Fleets {
@@ -242,12 +242,13 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// WriteSVG writes two charts for each fleet: the share of time activated, and calls lost, by number of hosts.
+// WriteSVG writes two charts for each fleet: how long all but one in a hundred waited for their first activation, and calls lost, by
+// number of hosts.
 func (r Report) WriteSVG(out io.Writer) error {
 	var charts []chart
 	for _, clients := range slices.Compact(slices.Clone(r.Matrix.Fleets)) {
 		title := Thousands(uint64(clients)) + " clients"
-		share := chart{title: title, x: "hosts", y: "% of time activated", top: 100}
+		first := chart{title: title, x: "hosts", y: "hours until 99 in 100 were activated"}
 		lost := chart{title: title, x: "hosts", y: "% of calls lost"}
 		for _, vista := range []bool{false, true} {
 			for _, way := range Ways() {
@@ -258,13 +259,13 @@ func (r Report) WriteSVG(out io.Writer) error {
 				a, l := line{name: name}, line{name: name}
 				for _, one := range r.row(clients, vista, way) {
 					hosts := float64(one.Scenario.Hosts)
-					a.points = append(a.points, [2]float64{hosts, 100 * one.Share})
+					a.points = append(a.points, [2]float64{hosts, float64(one.P99) / 3600})
 					l.points = append(l.points, [2]float64{hosts, 100 * part(one.CallsLost, one.Calls)})
 				}
-				share.lines, lost.lines = append(share.lines, a), append(lost.lines, l)
+				first.lines, lost.lines = append(first.lines, a), append(lost.lines, l)
 			}
 		}
-		charts = append(charts, share, lost)
+		charts = append(charts, first, lost)
 	}
 	return writeSVG(out, charts, 2)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -276,7 +277,7 @@ func TestReport(t *testing.T) {
 	if want := len(tables) * len(m.Fleets) * (2 + 8); rows != want {
 		t.Errorf("Got %d lines of tables, want %d", rows, want)
 	}
-	for _, want := range []string{"![Activated clients and lost calls](report.svg)", "| concentrate, Vista |", "## 100 clients, 2 hosts",
+	for _, want := range []string{"![Time to the first activation, and lost calls](report.svg)", "| concentrate, Vista |", "## 100 clients, 2 hosts",
 		"every 4 days for 1 h"} {
 		if !strings.Contains(texts[0], want) {
 			t.Errorf("There is no %q in it", want)
@@ -284,6 +285,20 @@ func TestReport(t *testing.T) {
 	}
 	if strings.Count(texts[0], "<polyline") != 2*len(m.Fleets)*8 {
 		t.Errorf("Got %d lines in the figure", strings.Count(texts[0], "<polyline"))
+	}
+}
+
+func TestAxes(t *testing.T) {
+	for v, want := range map[float64]float64{0: 1, 0.011: 0.012, 1: 1, 1.89: 2, 2.84: 3.2, 90: 100, 111: 120, 100: 100} {
+		if got := roundUp(v); math.Abs(got-want) > 1e-9*want {
+			t.Errorf("Up to %g: got %g, want %g", v, got, want)
+		}
+	}
+	if got := ticks(1, 6); !slices.Equal(got, []float64{1, 2, 3, 4, 5, 6}) {
+		t.Errorf("Got %v", got)
+	}
+	if got := ticks(0, 180); !slices.Equal(got, []float64{0, 90, 180}) {
+		t.Errorf("Got %v", got)
 	}
 }
 

@@ -67,7 +67,7 @@ func (c chart) draw(b *strings.Builder) {
 		fmt.Fprintf(b, `<path d="M%d %.1fH%d" stroke="#dddddd"/><text x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n",
 			marginLeft, y(v), marginLeft+width, marginLeft-4, y(v)+4, figure(v))
 	}
-	for _, v := range []float64{left, (left + right) / 2, right} {
+	for _, v := range ticks(left, right) {
 		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", x(v), marginTop+height+14, figure(v))
 	}
 	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n",
@@ -81,7 +81,7 @@ func (c chart) draw(b *strings.Builder) {
 			path = append(path, fmt.Sprintf("%.1f,%.1f", x(p[0]), y(min(p[1], top))))
 		}
 		fmt.Fprintf(b, `<polyline fill="none" %s points="%s"/>`+"\n", style, strings.Join(path, " "))
-		lx, ly := marginLeft+i%3*115, chartHeight+i/3*legendRow
+		lx, ly := marginLeft+i%3*122, chartHeight+i/3*legendRow
 		fmt.Fprintf(b, `<path d="M%d %dh18" %s/><text x="%d" y="%d">%s</text>`+"\n",
 			lx, ly, style, lx+22, ly+4, html.EscapeString(l.name))
 	}
@@ -101,10 +101,33 @@ func (c chart) frame() (left, right, top float64) {
 	if !(left < right) {
 		left, right = 0, 1
 	}
-	if top == 0 {
-		top = 1
+	return left, right, roundUp(top)
+}
+
+// ticks is where the axis between left and right has figures: everywhere, if that is a few whole numbers.
+func ticks(left, right float64) []float64 {
+	if right-left > 8 {
+		return []float64{left, (left + right) / 2, right}
 	}
-	return left, right, top
+	var all []float64
+	for v := math.Ceil(left); v <= right; v++ {
+		all = append(all, v)
+	}
+	return all
+}
+
+// roundUp is the next number from v on of which a quarter is short.
+func roundUp(v float64) float64 {
+	if v <= 0 {
+		return 1
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, n := range []float64{1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8} {
+		if n*unit >= v {
+			return n * unit
+		}
+	}
+	return 10 * unit
 }
 
 // figure is v, short.

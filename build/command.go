@@ -29,6 +29,7 @@ func commands(c clock) []*cli.Command {
 		drainCommand(),
 		undrainCommand(),
 		rehearseCommand(),
+		simulateCommand(c),
 		lintCommand(),
 		completionCommand(),
 		completeCommand(),

@@ -60,6 +60,8 @@ func TestComplete(t *testing.T) {
 		"kms import -licensed ":                  ":files",
 		"kms import -key":                        "-key -keyfile",
 		"kms rehearse -group client":             "client-vl",
+		"kms simulate -way ":                     "direct spread concentrate warm all",
+		"kms simulate -svg ":                     ":files",
 		"kms drain -socket ":                     ":files",
 		"kms hosts ":                             "",
 		"kms frobnicate ":                        "",

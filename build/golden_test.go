@@ -55,6 +55,12 @@ var goldens = map[string][]goldenRun{
 	"drain":    {{"done", "-socket $SOCKET kms1.corp.example.org"}, {"json", "-socket $SOCKET -json kms1.corp.example.org"}},
 	"undrain":  {{"done", "-socket $SOCKET kms1.corp.example.org"}, {"json", "-socket $SOCKET -json kms1.corp.example.org"}},
 	"rehearse": {{"clients", "-domain example.org -server $DNS -group server-b -clients 6"}},
+	"simulate": {
+		{"small", "-clients 60 -days 20 -grow 48h -fail 100h -way concentrate"},
+		{"ways", "-clients 30 -hosts 2 -days 10 -grow 24h -office -vista -way all"},
+		{"json", "-json -clients 30 -hosts 2 -days 10 -grow 24h"},
+		{"wrong", "-hang 2"},
+	},
 	// Those that read a Corefile need a process of their own: TestLintGolden.
 	"lint":       {{"rules", "-rules"}, {"json", "-rules -json"}, {"none", "testdata/lint/nowhere"}},
 	"completion": {{"bash", "bash"}, {"zsh", "zsh"}, {"fish", "fish"}, {"none", "tcsh"}},

@@ -55,7 +55,7 @@ type headStart struct {
 // answer has one call of a client answered by a host.
 func (g *Gateway) answer(ctx context.Context, from netip.Addr, client *guest, message []byte) ([]byte, kmswire.HRESULT, dcerpc.Status) {
 	var c gatewayCall
-	if hr, status, goes := c.begin(ctx, g, from, client, message, time.Now()); !goes {
+	if hr, status, goes := c.begin(ctx, g, from, client, message, g.settings.Load().now()); !goes {
 		return nil, hr, status
 	}
 	return c.verdict(c.forward())
@@ -134,7 +134,7 @@ func (c *gatewayCall) forward() []byte {
 			if response, ok := c.ask(t, snapshot); ok {
 				return response
 			}
-			if c.deadline.Before(time.Now()) {
+			if c.deadline.Before(c.settings.now()) {
 				return c.fail()
 			}
 		}
@@ -172,8 +172,12 @@ func (c *gatewayCall) pause(d time.Duration) bool {
 	if len(c.done) >= c.settings.Pool.Snapshot().Standing {
 		return false // they have all said what they had to say
 	}
-	if time.Until(c.deadline) <= d {
+	if c.deadline.Sub(c.settings.now()) <= d {
 		return false
+	}
+	if c.settings.World != nil {
+		c.settings.World.Sleep(d)
+		return true
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -190,7 +194,7 @@ func (c *gatewayCall) pause(d time.Duration) bool {
 func (c *gatewayCall) ask(t target, s *pool.Snapshot) (response []byte, ends bool) {
 	h := &c.head
 	if !h.made {
-		began := time.Now()
+		began := c.settings.now()
 		return c.heard(t, c.gateway.request(t, c.message, c.record.Request, c.share(t, s)), began, s)
 	}
 	h.made = false
@@ -207,7 +211,7 @@ func (c *gatewayCall) heard(t target, a hostAnswer, began time.Time, s *pool.Sna
 	if c.again {
 		c.record.Retries++
 	}
-	one := Ask{Host: t.endpoint, Outcome: a.outcome, HRESULT: a.hr, Err: a.err, Took: time.Since(began)}
+	one := Ask{Host: t.endpoint, Outcome: a.outcome, HRESULT: a.hr, Err: a.err, Took: c.settings.now().Sub(began)}
 	c.settings.Observer.Asked(one)
 	c.inform(t, a.outcome, s)
 	if ends = a.outcome == Answered || a.outcome == Errored; !ends || c.record.Asks != nil {
@@ -262,7 +266,7 @@ func (c *gatewayCall) inform(t target, o Outcome, s *pool.Snapshot) {
 // end records the call, and has it copied to hosts that are to be kept warm.
 func (c *gatewayCall) end() {
 	r := &c.record
-	r.Took = time.Since(r.At)
+	r.Took = c.settings.now().Sub(r.At)
 	c.settings.Observer.Called(*r)
 	if c.settings.Ledger == nil || r.Result == Unreadable {
 		return

@@ -1,6 +1,7 @@
 package kmsresponder
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -41,6 +42,8 @@ type GatewayConfig struct {
 	Budget       time.Duration // for one call, every host asked in it; the default if 0
 	IdleTimeout  time.Duration // for a client's next PDU to arrive completely; DefaultIdleTimeout if 0
 	WriteTimeout time.Duration // for one answer to be sent; DefaultWriteTimeout if 0
+
+	World *World // nil: this one
 }
 
 // settings is a configuration with its defaults, ready for calls. It is never
@@ -48,10 +51,16 @@ type GatewayConfig struct {
 type settings struct {
 	GatewayConfig
 	keys map[string]config.Key // by endpoint, of hosts whose key is not Any
+
+	now  func() time.Time
+	draw func() uint32
 }
 
 func prepare(c GatewayConfig) *settings {
-	s := &settings{GatewayConfig: c, keys: make(map[string]config.Key)}
+	s := &settings{GatewayConfig: c, keys: make(map[string]config.Key), now: time.Now, draw: rand.Uint32}
+	if c.World != nil {
+		s.now, s.draw = c.World.Now, c.World.Draw
+	}
 	for _, h := range c.Pool.Hosts() {
 		if h.Key != config.Any {
 			s.keys[h.Endpoint()] = h.Key

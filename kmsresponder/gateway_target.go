@@ -1,7 +1,6 @@
 package kmsresponder
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -24,7 +23,7 @@ func (c *gatewayCall) offered(s *pool.Snapshot) []target {
 	if len(s.Records) > 1 {
 		choice.ranks = c.ranks(s)
 		if choice.policy == config.Spread {
-			choice.draw = rand.Uint32()
+			choice.draw = c.settings.draw()
 		} else {
 			choice.client, choice.homes = identity(c.client), c.homes()
 		}
@@ -90,7 +89,7 @@ func (c *gatewayCall) down(s *pool.Snapshot) []target {
 // believed down a tenth, and none more than half of what is left. The only host
 // of a pool may take all of it, unless it is believed down.
 func (c *gatewayCall) share(t target, s *pool.Snapshot) time.Time {
-	now, part := time.Now(), c.settings.Budget*3/10
+	now, part := c.settings.now(), c.settings.Budget*3/10
 	switch {
 	case t.down:
 		part = c.settings.Budget / 10

@@ -22,28 +22,41 @@ func (r *Rehearsal) answer(from net.Addr, message []byte) ([]byte, kmswire.HRESU
 		}
 		return nil, kmswire.InvalidData
 	}
-	count, hr := r.decide(rules.Key, q)
+	response, hr := r.respond(rules, q, time.Now())
 	if rules.Log != nil {
 		rules.Log(requestLine(from, hr, q))
 	}
 	if hr != kmswire.OK {
 		return nil, hr
 	}
-	return secret.response(v, kmswire.ResponseV4{
+	return secret.response(v, response), kmswire.OK
+}
+
+// Respond is what the host answers a request at now, for those who have no
+// message to be opened and sealed, and a time of their own.
+func (r *Rehearsal) Respond(q kmswire.RequestV4, now time.Time) (kmswire.ResponseV4, kmswire.HRESULT) {
+	return r.respond(r.rules(), q, now)
+}
+
+func (r *Rehearsal) respond(rules *Rehearsal, q kmswire.RequestV4, now time.Time) (kmswire.ResponseV4, kmswire.HRESULT) {
+	count, hr := r.decide(rules.Key, q, now)
+	if hr != kmswire.OK {
+		return kmswire.ResponseV4{}, hr
+	}
+	return kmswire.ResponseV4{
 		HostID:             rules.hostID(),
 		CMID:               q.CMID,
 		ClientTime:         q.ClientTime,
 		Count:              uint32(count),
 		ActivationInterval: minutes(rules.ActivationInterval, DefaultActivationInterval),
 		RenewalInterval:    minutes(rules.RenewalInterval, DefaultRenewalInterval),
-	}), kmswire.OK
+	}, kmswire.OK
 }
 
 // decide returns what a request comes to, and the count that it is answered. A
 // request that is refused is not counted. Any count is a success: whether it is
 // enough is for the client to decide.
-func (r *Rehearsal) decide(key config.Key, q kmswire.RequestV4) (count int, hr kmswire.HRESULT) {
-	now := time.Now()
+func (r *Rehearsal) decide(key config.Key, q kmswire.RequestV4, now time.Time) (count int, hr kmswire.HRESULT) {
 	// Times far from each other have no difference that a Duration could hold,
 	// but one that is cut to the largest.
 	if skew := now.Sub(q.ClientTime.Time()); skew > maxSkew || skew < -maxSkew {

@@ -71,7 +71,9 @@ type seen struct {
 func (t *table) count(client kmswire.GUID, required uint32, now time.Time) int {
 	t.size = max(t.size, 2*int(min(required, ClientThreshold)))
 	t.expire(now)
-	t.known = slices.DeleteFunc(t.known, func(s seen) bool { return s.client == client })
+	if i := slices.IndexFunc(t.known, func(s seen) bool { return s.client == client }); i >= 0 {
+		t.known = slices.Delete(t.known, i, i+1)
+	}
 	if over := len(t.known) + 1 - t.size; over > 0 {
 		t.known = slices.Delete(t.known, 0, over)
 	}
@@ -81,5 +83,11 @@ func (t *table) count(client kmswire.GUID, required uint32, now time.Time) int {
 
 // expire drops who was last heard of clientLife ago.
 func (t *table) expire(now time.Time) {
-	t.known = slices.DeleteFunc(t.known, func(s seen) bool { return now.Sub(s.at) >= clientLife })
+	n := 0
+	for n < len(t.known) && now.Sub(t.known[n].at) >= clientLife {
+		n++
+	}
+	if n > 0 {
+		t.known = slices.Delete(t.known, 0, n)
+	}
 }

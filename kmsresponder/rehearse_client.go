@@ -64,11 +64,22 @@ type RehearsalClient struct {
 	// Dial connects, as net.Dialer.DialContext does, which is used if it is nil.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// What the client has learned.
-	installed           time.Time // of the first attempt
-	licensedUntil       time.Time
-	cached              *SRV
-	activation, renewal time.Duration // as the last host said, 0 before
+	// Exchange, if not nil, has a host answer a request in place of a connection,
+	// and Now, if not nil, tells the time in place of time.Now: for those who
+	// have a network and a time of their own.
+	Exchange func(ctx context.Context, host SRV, q kmswire.RequestV4) (kmswire.ResponseV4, kmswire.HRESULT, error)
+	Now      func() time.Time
+
+	Learned
+}
+
+// Learned is what a client has learned, and starts its next attempt from. The
+// zero value is of one that was just installed.
+type Learned struct {
+	Installed           time.Time     // when the first attempt was made
+	Licensed            time.Time     // until when; zero before the first activation
+	Cached              *SRV          // the host that activated it, nil if none is to be asked first; not to be changed
+	Activation, Renewal time.Duration // as the last host said, 0 before
 }
 
 // Threshold returns the count from which on the client is activated.
@@ -81,7 +92,7 @@ func (c *RehearsalClient) Threshold() uint32 {
 
 // LicensedUntil returns when the last activation ends, or has ended. It is zero
 // before the first.
-func (c *RehearsalClient) LicensedUntil() time.Time { return c.licensedUntil }
+func (c *RehearsalClient) LicensedUntil() time.Time { return c.Licensed }
 
 // Run lives the life of a client until ctx is done: it activates, renews each
 // renewal interval, and while that fails, tries again each activation interval.
@@ -104,25 +115,25 @@ func (c *RehearsalClient) Run(ctx context.Context, report func(Attempt)) {
 // Activate makes one attempt, which is also how to renew. It returns soon after
 // ctx is done.
 func (c *RehearsalClient) Activate(ctx context.Context) Attempt {
-	a := Attempt{Began: time.Now(), Threshold: c.Threshold()}
-	if c.installed.IsZero() {
-		c.installed = a.Began
+	a := Attempt{Began: c.now(), Threshold: c.Threshold()}
+	if c.Installed.IsZero() {
+		c.Installed = a.Began
 	}
 	c.contact(ctx, &a)
 	if a.Activated() {
-		c.licensedUntil = time.Now().Add(LicenseValidity)
-		a.Next = cmp.Or(c.renewal, DefaultRenewalInterval)
+		c.Licensed = c.now().Add(LicenseValidity)
+		a.Next = cmp.Or(c.Renewal, DefaultRenewalInterval)
 	} else {
-		a.Next = cmp.Or(c.activation, DefaultActivationInterval)
+		a.Next = cmp.Or(c.Activation, DefaultActivationInterval)
 	}
-	a.LicensedUntil = c.licensedUntil
-	a.Took = time.Since(a.Began)
+	a.LicensedUntil = c.Licensed
+	a.Took = c.now().Sub(a.Began)
 	return a
 }
 
 // newRequest is what the client has to say now.
 func (c *RehearsalClient) newRequest() kmswire.RequestV4 {
-	status, left := c.license(time.Now())
+	status, left := c.license(c.now())
 	r := kmswire.RequestV4{
 		LicenseStatus: status,
 		Expiration:    uint32(left / time.Minute),
@@ -131,7 +142,7 @@ func (c *RehearsalClient) newRequest() kmswire.RequestV4 {
 		KMSID:         productID(c.group()),
 		CMID:          c.cmid(),
 		Required:      c.Threshold(),
-		ClientTime:    kmswire.FiletimeOf(time.Now().Add(c.ClockError)),
+		ClientTime:    kmswire.FiletimeOf(c.now().Add(c.ClockError)),
 		MachineName:   c.Name,
 	}
 	if c.VM {
@@ -144,12 +155,19 @@ func (c *RehearsalClient) newRequest() kmswire.RequestV4 {
 func (c *RehearsalClient) license(now time.Time) (status uint32, left time.Duration) {
 	const licensed, grace, notification = 1, 2, 5
 	switch {
-	case now.Before(c.licensedUntil):
-		return licensed, c.licensedUntil.Sub(now)
-	case c.licensedUntil.IsZero() && now.Before(c.installed.Add(gracePeriod)):
-		return grace, c.installed.Add(gracePeriod).Sub(now)
+	case now.Before(c.Licensed):
+		return licensed, c.Licensed.Sub(now)
+	case c.Licensed.IsZero() && now.Before(c.Installed.Add(gracePeriod)):
+		return grace, c.Installed.Add(gracePeriod).Sub(now)
 	}
 	return notification, 0
+}
+
+func (c *RehearsalClient) now() time.Time {
+	if c.Now != nil {
+		return c.Now()
+	}
+	return time.Now()
 }
 
 func (c *RehearsalClient) group() config.Key { return cmp.Or(c.Group, config.ClientVL) }

@@ -52,12 +52,12 @@ var errEcho = errors.New("answer to another request")
 // contact asks hosts until one answers, and leaves in a how that went.
 func (c *RehearsalClient) contact(ctx context.Context, a *Attempt) {
 	failed := ""
-	if c.cached != nil {
-		if c.ask(ctx, a, *c.cached) {
+	if c.Cached != nil {
+		if c.ask(ctx, a, *c.Cached) {
 			a.Cached = true
 			return
 		}
-		failed, c.cached = c.cached.Endpoint(), nil
+		failed, c.Cached = c.Cached.Endpoint(), nil
 	}
 	hosts, verdict, err := c.discover(ctx)
 	a.Verdict, a.Err = verdict, err
@@ -81,22 +81,22 @@ func (c *RehearsalClient) contact(ctx context.Context, a *Attempt) {
 // ask asks one host, and reports whether it answered well. It leaves in a what
 // was said.
 func (c *RehearsalClient) ask(ctx context.Context, a *Attempt, host SRV) bool {
-	began := time.Now()
-	r, hr, err := c.exchange(ctx, host)
-	a.Tries = append(a.Tries, Try{Host: host.Endpoint(), HRESULT: hr, Err: err, Took: time.Since(began)})
+	began := c.now()
+	r, hr, err := c.exchange(ctx, host, c.newRequest())
+	a.Tries = append(a.Tries, Try{Host: host.Endpoint(), HRESULT: hr, Err: err, Took: c.now().Sub(began)})
 	if err != nil || hr != kmswire.OK {
 		return false
 	}
 	a.Host, a.HostID, a.Count = host.Endpoint(), r.HostID, r.Count
 	// The host's intervals take the place of the client's own, also if it was
 	// not activated. None may make it ask without end.
-	c.activation = max(time.Duration(r.ActivationInterval)*time.Minute, time.Minute)
-	c.renewal = max(time.Duration(r.RenewalInterval)*time.Minute, time.Minute)
+	c.Activation = max(time.Duration(r.ActivationInterval)*time.Minute, time.Minute)
+	c.Renewal = max(time.Duration(r.RenewalInterval)*time.Minute, time.Minute)
 	a.Verdict = kmswire.NotEnoughCount
 	if r.Count >= a.Threshold {
 		a.Verdict = kmswire.OK
 		if !c.NoCache {
-			c.cached = &host
+			c.Cached = &host
 		}
 	}
 	return true
@@ -104,7 +104,10 @@ func (c *RehearsalClient) ask(ctx context.Context, a *Attempt, host SRV) bool {
 
 // exchange is one connection: connect, bind, one request, close. An outcome
 // other than OK comes without an answer, and without an error.
-func (c *RehearsalClient) exchange(ctx context.Context, host SRV) (kmswire.ResponseV4, kmswire.HRESULT, error) {
+func (c *RehearsalClient) exchange(ctx context.Context, host SRV, q kmswire.RequestV4) (kmswire.ResponseV4, kmswire.HRESULT, error) {
+	if c.Exchange != nil {
+		return c.Exchange(ctx, host, q)
+	}
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = DefaultClientTimeout
@@ -122,7 +125,7 @@ func (c *RehearsalClient) exchange(ctx context.Context, host SRV) (kmswire.Respo
 	if err != nil {
 		return kmswire.ResponseV4{}, 0, err
 	}
-	secret, q := newSealer(c.Secret), c.newRequest()
+	secret := newSealer(c.Secret)
 	message, hr, err := s.request(secret.request(c.version(), q))
 	if err != nil || hr != kmswire.OK {
 		return kmswire.ResponseV4{}, hr, err

@@ -39,6 +39,12 @@ func (g *Gateway) request(t target, message []byte, q *kmswire.RequestV4, until 
 		return hostAnswer{outcome: Unresolved, err: errNoAddress}
 	}
 	u := g.upstreams.get(t.endpoint)
+	if world := g.settings.Load().World; world != nil {
+		response, hr, err := world.Exchange(t.endpoint, message, until)
+		a := judged(message, q, response, hr, err)
+		u.note(a.outcome, world.Now())
+		return a
+	}
 	c := u.take(t.addresses, time.Now())
 	if c == nil {
 		return u.anew(t, message, q, until)
@@ -71,7 +77,7 @@ func (u *upstream) anew(t target, message []byte, q *kmswire.RequestV4, until ti
 	c, err := u.dial(t.addresses, t.port, until)
 	if err != nil {
 		a := hostAnswer{outcome: classify(err), err: err}
-		u.note(a.outcome)
+		u.note(a.outcome, time.Now())
 		return a
 	}
 	return u.use(c, message, q, until)
@@ -93,26 +99,31 @@ func (u *upstream) use(c *upstreamConn, message []byte, q *kmswire.RequestV4, un
 // settle decides what came of having message answered on c, which it parks or
 // closes.
 func (u *upstream) settle(c *upstreamConn, message []byte, q *kmswire.RequestV4, response []byte, hr kmswire.HRESULT, err error) hostAnswer {
-	if err != nil {
-		c.close()
-		a := hostAnswer{outcome: classify(err), err: err}
-		u.note(a.outcome)
-		return a
-	}
-	a := hostAnswer{response: bytes.Clone(response), hr: hr}
-	if a.judge(message, q); a.outcome.answered() {
-		u.park(c, time.Now())
+	a := judged(message, q, response, hr, err)
+	now := time.Now()
+	if a.outcome.answered() {
+		u.park(c, now)
 	} else {
 		c.close()
 	}
-	u.note(a.outcome)
+	u.note(a.outcome, now)
+	return a
+}
+
+// judged is what came of having message answered.
+func judged(message []byte, q *kmswire.RequestV4, response []byte, hr kmswire.HRESULT, err error) hostAnswer {
+	if err != nil {
+		return hostAnswer{outcome: classify(err), err: err}
+	}
+	a := hostAnswer{response: bytes.Clone(response), hr: hr}
+	a.judge(message, q)
 	return a
 }
 
 // note remembers whether the host keeps calls waiting in vain.
-func (u *upstream) note(o Outcome) {
+func (u *upstream) note(o Outcome, now time.Time) {
 	if o == Silent {
-		u.silent.Store(time.Now().UnixNano())
+		u.silent.Store(now.UnixNano())
 	} else if o.answered() && u.silent.Load() != 0 {
 		u.silent.Store(0)
 	}

@@ -141,12 +141,12 @@ func TestUpstreamSilence(t *testing.T) {
 	if u.wasSilent(now) {
 		t.Error("silent before it was asked")
 	}
-	u.note(Silent)
-	u.note(Dead)
+	u.note(Silent, now)
+	u.note(Dead, now)
 	if !u.wasSilent(now.Add(silentFor-time.Second)) || u.wasSilent(now.Add(silentFor+time.Minute)) {
 		t.Error("not silent for as long as it should be")
 	}
-	u.note(Declined)
+	u.note(Declined, now)
 	if u.wasSilent(now) {
 		t.Error("silent although it answered")
 	}

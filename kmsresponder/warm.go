@@ -80,9 +80,9 @@ func (g *Gateway) copyTo(ctx context.Context, j copyJob) {
 			continue
 		}
 		t := target{endpoint: r.Endpoint, addresses: r.Addresses, port: r.Port}
-		began := time.Now()
+		began := s.now()
 		a := g.request(t, j.message, j.request, began.Add(s.Budget*3/10))
-		s.Observer.Asked(Ask{Host: r.Endpoint, Outcome: a.outcome, Err: a.err, Took: time.Since(began), Copy: true})
+		s.Observer.Asked(Ask{Host: r.Endpoint, Outcome: a.outcome, Err: a.err, Took: s.now().Sub(began), Copy: true})
 		switch a.outcome {
 		case Answered:
 			entry := j.call

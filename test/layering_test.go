@@ -134,6 +134,11 @@ var layers = []layer{
 		others: prometheus,
 	},
 	{
+		pkg:   "internal/simulate",
+		why:   "puts pool, responder and rehearsals into a world without clock and network: it may know them all, and none may know it",
+		allow: []string{"internal/config", "internal/kmswire", "internal/ledger", "internal/pool", "internal/probe", "kmsresponder"},
+	},
+	{
 		pkg:    "plugin",
 		why:    "the DNS face: sees the pool, and never RPC or the RPC face",
 		allow:  []string{"internal/config", "internal/engine", "internal/history", "internal/pool", "internal/probe", "internal/registry"},

@@ -100,11 +100,17 @@ func (l *Ledger) Run(ctx context.Context) {
 			l.turn(now)
 			l.mu.Unlock()
 		case <-ctx.Done():
-			for len(l.calls) > 0 {
-				l.enter(<-l.calls)
-			}
+			l.Settle()
 			return
 		}
+	}
+}
+
+// Settle enters what is recorded before it returns. It is part of Run, and for those who do without Run, having a time of
+// their own.
+func (l *Ledger) Settle() {
+	for len(l.calls) > 0 {
+		l.enter(<-l.calls)
 	}
 }
 

@@ -44,6 +44,17 @@ func TestByAddress(t *testing.T) {
 	}
 }
 
+// TestSettle: what is recorded is in the table after Settle, without Run.
+func TestSettle(t *testing.T) {
+	l := New(0)
+	for n := range 2 * batch {
+		l.Record(call(n, "a", 0))
+	}
+	counts(t, l, "before", "a", 0, 0)
+	l.Settle()
+	counts(t, l, "after", "a", 2*batch, 2*batch)
+}
+
 // TestWindow: a host counts a client for thirty days after its last request.
 func TestWindow(t *testing.T) {
 	l := New(0)

@@ -18,7 +18,7 @@ type Drainage struct {
 // An error says that the host is not here. It is drained all the same if it announces itself later: a person meant the host.
 func (p *Pool) Drain(endpoint string, d Drainage) error {
 	if d.At.IsZero() {
-		d.At = time.Now()
+		d.At = p.means.Now()
 	}
 	return p.tell(endpoint, Drain, &d)
 }
@@ -45,7 +45,7 @@ func (p *Pool) tell(endpoint string, e Event, d *Drainage) error {
 		}
 		return fmt.Errorf("no host %q in this pool", endpoint)
 	}
-	now := time.Now()
+	now := p.means.Now()
 	h.drainage = d
 	p.apply(h, e, now, now)
 	return nil

@@ -25,7 +25,7 @@ func (p *Pool) Enlist(c config.Host, hints []netip.Addr, proved bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.rouse()
-	now := time.Now()
+	now := p.means.Now()
 	c.Addresses, hints = slices.Clone(c.Addresses), slices.Clone(hints)
 	if h := p.find(c.Endpoint()); h != nil {
 		if h.announced {
@@ -101,7 +101,7 @@ func (p *Pool) Dismiss(endpoint string) {
 	if i < 0 {
 		return
 	}
-	h, now := p.hosts[i], time.Now()
+	h, now := p.hosts[i], p.means.Now()
 	h.dismiss()
 	p.hosts = slices.Delete(p.hosts, i, i+1)
 	if h.health.drained {

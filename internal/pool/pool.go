@@ -35,7 +35,7 @@ type Observer interface {
 	Settled(from, c Condition, after time.Duration)
 }
 
-// Means are the ways of a pool to the world. All fields but Gone must be set.
+// Means are the ways of a pool to the world. All fields but Gone, Now and Rand must be set.
 type Means struct {
 	Probe    func(ctx context.Context, addresses []netip.Addr, port uint16) probe.Result
 	Resolve  func(ctx context.Context, name string) ([]netip.Addr, error)
@@ -45,6 +45,9 @@ type Means struct {
 	// Gone, if set, hears of each announced host that is dismissed, as the Observer would: nothing more comes of it, and who
 	// keeps a row for each host may drop it. Announced hosts come and go without end.
 	Gone func(endpoint string)
+
+	Now  func() time.Time // time.Now if nil
+	Rand *rand.Rand       // for orderings, a random one if nil; the pool's alone
 }
 
 // Pool is the hosts of one kms block, or of several that say the same. New makes it, Run keeps it current, Snapshot is what
@@ -65,7 +68,6 @@ type Pool struct {
 	settled   time.Time // when the condition last changed
 	reminded  time.Time // when Settled was last called
 	answered  time.Time // when a probe last ended, or the look-up without which there is none
-	rnd       *rand.Rand
 
 	// remembered is, by endpoint, what is kept for hosts that are not here but may be announced: drains without limit of
 	// time, and what a predecessor knew.
@@ -75,9 +77,14 @@ type Pool struct {
 // New returns a pool of hosts, perhaps none, that nothing has asked yet, but for what is remembered of them by endpoint. What
 // is remembered of others is kept for Enlist. It starts nothing: call Run.
 func New(hosts []config.Host, p config.Probe, means Means, remembered map[string]Memory) *Pool {
-	now := time.Now()
-	pool := &Pool{probing: p, means: means, wake: make(chan struct{}, 1), settled: now, answered: now,
-		rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+	if means.Now == nil {
+		means.Now = time.Now
+	}
+	if means.Rand == nil {
+		means.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	now := means.Now()
+	pool := &Pool{probing: p, means: means, wake: make(chan struct{}, 1), settled: now, answered: now}
 	if len(hosts) == 0 {
 		pool.reminded = now // nobody is down: nobody was announced yet
 	}
@@ -131,7 +138,7 @@ func (p *Pool) Advertise(node Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.node = &node
-	p.publish(time.Now())
+	p.publish(p.means.Now())
 }
 
 // Withdraw takes this node out of Answer: it is about to serve nobody.
@@ -139,7 +146,7 @@ func (p *Pool) Withdraw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.node = nil
-	p.publish(time.Now())
+	p.publish(p.means.Now())
 }
 
 // Hosts is what is known of each host, in the order of the Corefile, and then of the announced by endpoint.
@@ -161,7 +168,7 @@ func (p *Pool) Age() time.Duration {
 	if len(p.hosts) == 0 {
 		return 0
 	}
-	return time.Since(p.answered)
+	return p.means.Now().Sub(p.answered)
 }
 
 // Stalled is whether the pool is stuck: nothing ended for five of the longest pauses that it makes. That is room for probes
@@ -172,7 +179,7 @@ func (p *Pool) Stalled() bool { return p.Age() > 5*max(p.probing.Interval, slowe
 func (p *Pool) Remember() map[string]Memory {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now, all := time.Now(), maps.Clone(p.remembered)
+	now, all := p.means.Now(), maps.Clone(p.remembered)
 	for _, h := range p.hosts {
 		all[h.Endpoint()] = h.memory(p.probing.Kind, now)
 	}
@@ -186,7 +193,7 @@ func (p *Pool) Served(endpoint string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if h := p.find(endpoint); h != nil && h.health.believed != Up && h.health.believed != Claimed {
-		now := time.Now()
+		now := p.means.Now()
 		h.reason = nil
 		p.apply(h, Pass, now, now)
 		p.hasten(h, now)
@@ -199,7 +206,7 @@ func (p *Pool) Failed(endpoint string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if h := p.find(endpoint); h != nil && h.health.believed == Up {
-		p.hasten(h, time.Now())
+		p.hasten(h, p.means.Now())
 	}
 }
 
@@ -257,7 +264,7 @@ func (p *Pool) replace(to *atomic.Pointer[Snapshot], members []member, now time.
 		}
 		next.Serial = last.Serial + 1
 	}
-	next.orders = orderings(next.Records, p.rnd)
+	next.orders = orderings(next.Records, p.means.Rand)
 	to.Store(next)
 }
 

@@ -24,21 +24,29 @@ func (p *Pool) Run(ctx context.Context) {
 		case <-p.wake:
 		case <-timer.C:
 		}
-		timer.Reset(p.start(ctx, &jobs))
+		timer.Reset(p.Step(ctx, func(j Job) { jobs.Go(j.Run) }))
 	}
 }
 
-// start begins every probe and look-up that is due and returns how long until the next thing to do.
-func (p *Pool) start(ctx context.Context, jobs *sync.WaitGroup) time.Duration {
+// Job is a probe or look-up to be made.
+type Job struct {
+	Host string // the endpoint
+	Run  func() // returns when the pool knows the result
+}
+
+// Step hands every probe and look-up that is due to begin, and returns how long until the next thing to do, if the schedule
+// does not change before. It is what Run is made of, for those who have a time of their own. begin is called with the pool's
+// lock held: it has to see to it that the job is run after it has returned.
+func (p *Pool) Step(ctx context.Context, begin func(Job)) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	now := p.means.Now()
 	next := p.remind(now)
 	for _, h := range p.hosts {
 		if !h.resolving && !h.lookupDue.IsZero() {
 			if !h.lookupDue.After(now) {
 				h.resolving = true
-				jobs.Go(func() { h.during(ctx, func(ctx context.Context) { p.resolve(ctx, h) }) })
+				begin(Job{h.Endpoint(), func() { h.during(ctx, func(ctx context.Context) { p.resolve(ctx, h) }) }})
 			} else {
 				next = earlier(next, h.lookupDue)
 			}
@@ -47,7 +55,7 @@ func (p *Pool) start(ctx context.Context, jobs *sync.WaitGroup) time.Duration {
 			if !h.due.After(now) {
 				h.probing, h.started = true, now
 				addresses := h.addresses
-				jobs.Go(func() { h.during(ctx, func(ctx context.Context) { p.probe(ctx, h, addresses) }) })
+				begin(Job{h.Endpoint(), func() { h.during(ctx, func(ctx context.Context) { p.probe(ctx, h, addresses) }) }})
 			} else {
 				next = earlier(next, h.due)
 			}
@@ -87,7 +95,7 @@ func (p *Pool) probe(ctx context.Context, h *host, addresses []netip.Addr) {
 	if h.gone() || ctx.Err() != nil && r.Outcome == probe.Local {
 		return // told to stop: that is nobody's result
 	}
-	now := time.Now()
+	now := p.means.Now()
 	h.last, h.asked, p.answered = r, true, now
 	p.means.Observer.Probed(h.Endpoint(), r)
 	switch {
@@ -119,7 +127,7 @@ func (p *Pool) probe(ctx context.Context, h *host, addresses []netip.Addr) {
 func (p *Pool) resolve(ctx context.Context, h *host) {
 	within, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
-	started := time.Now()
+	started := p.means.Now()
 	found, err := p.means.Resolve(within, h.Name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,7 +136,7 @@ func (p *Pool) resolve(ctx context.Context, h *host) {
 	if h.gone() || ctx.Err() != nil || h.lookupDue.IsZero() {
 		return // nobody asks any more: it left, we are told to stop, or its addresses were given meanwhile
 	}
-	now := time.Now()
+	now := p.means.Now()
 	h.lookupDue = started.Add(jittered(reresolve, p.means.Jitter()))
 	if (err == nil) != (h.unresolved == nil) {
 		p.means.Observer.Resolved(h.Endpoint(), err)
@@ -166,6 +174,17 @@ func (p *Pool) hasten(h *host, now time.Time) {
 		h.due = soon
 	}
 	p.rouse()
+}
+
+// Roused is whether the schedule changed since it was last asked: then it is time for another Step. It is for whoever steps
+// the pool himself.
+func (p *Pool) Roused() bool {
+	select {
+	case <-p.wake:
+		return true
+	default:
+		return false
+	}
 }
 
 // rouse makes Run look at the schedule again.

@@ -47,11 +47,12 @@ type GatewayConfig struct {
 // changed once published.
 type settings struct {
 	GatewayConfig
-	keys map[string]config.Key // by endpoint, of hosts whose key is not Any
+	keys  map[string]config.Key // by endpoint, of hosts whose key is not Any
+	again time.Duration         // again, but for tests that have no time
 }
 
 func prepare(c GatewayConfig) *settings {
-	s := &settings{GatewayConfig: c, keys: make(map[string]config.Key)}
+	s := &settings{GatewayConfig: c, keys: make(map[string]config.Key), again: again}
 	for _, h := range c.Pool.Hosts() {
 		if h.Key != config.Any {
 			s.keys[h.Endpoint()] = h.Key

@@ -422,10 +422,10 @@ func (s *stage) connect(c *fuzzClient) error {
 	}
 	c.conn, c.in, c.model = conn.(*net.TCPConn), dcerpc.NewReader(conn, 0), rpcModel{}
 	c.refused = true
-	switch here := s.gateway.Connections(); {
+	switch {
 	case !s.allow:
 		s.turned[RefusedNetwork]++
-	case s.limits.Connections >= 0 && here >= s.limits.Connections:
+	case s.limits.Connections >= 0 && s.here() >= s.limits.Connections:
 		s.turned[RefusedConnections]++
 	case s.limits.Client >= 0 && s.entered[c.address.String()] >= s.limits.Client:
 		s.turned[RefusedClient]++
@@ -497,11 +497,17 @@ func (s *stage) left(c *fuzzClient) error {
 		s.entered[c.address.String()]--
 	}
 	c.conn, c.model, c.unsent = nil, rpcModel{}, nil
-	n := 0
-	for here := range maps.Values(s.entered) {
-		n += here
+	n := s.here()
+	// There may be fewer, if the gateway is to end.
+	return until(fmt.Sprintf("%d connections", n), func() bool { return s.gateway.Connections() <= n })
+}
+
+// here is how many connections the gateway has taken in, of which nobody has seen the end.
+func (s *stage) here() (n int) {
+	for entered := range maps.Values(s.entered) {
+		n += entered
 	}
-	return until(fmt.Sprintf("%d connections", n), func() bool { return s.gateway.Connections() == n })
+	return n
 }
 
 // leave has c end its connection: its own side, all of it at once, or that with a call under way.
@@ -760,7 +766,7 @@ func (s *stage) idle() error {
 	g.admission.mu.Lock()
 	known := len(g.admission.guests)
 	g.admission.mu.Unlock()
-	if open := g.Connections(); open+guests+known > 0 {
+	if open := g.Connections(); open != 0 || guests+known > 0 {
 		return fmt.Errorf("%d connections, %d guests and %d addresses are left", open, guests, known)
 	}
 	return nil

@@ -263,11 +263,11 @@ func (d due) answered(p dcerpc.PDU, r CallRecord) error {
 	}
 	got, err := dcerpc.ParseResponse(p)
 	if err != nil || p.CallID != d.call || p.Flags != whole || got.ContextID != d.context {
-		return fmt.Errorf("%+v, %w, want the response of call %d in context %d", p.Header, err, d.call, d.context)
+		return fmt.Errorf("%+v, %v, want the response of call %d in context %d", p.Header, err, d.call, d.context)
 	}
 	response, hr, err := kmswire.ParseResponseStub(got.Stub, d.ndr64)
 	if err != nil || hr != r.HRESULT || hr != kmswire.OK && len(response) > 0 {
-		return fmt.Errorf("%v, %w with %d octets; the record is %v", hr, err, len(response), r)
+		return fmt.Errorf("%v, %v with %d octets; the record is %v", hr, err, len(response), r)
 	}
 	if hr != kmswire.OK {
 		return nil

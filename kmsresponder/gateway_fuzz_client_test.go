@@ -33,6 +33,8 @@ type due struct {
 // rpcModel is the model of a server's end of one connection, written down a second time: C706 and the rules in docs/design.md,
 // with the codec and nothing else of the package.
 type rpcModel struct {
+	prefers []dcerpc.Syntax // the encodings that are taken, the best first; those of a gateway if nil
+
 	said []byte // and not understood yet, for want of the rest
 
 	bound, over bool // over: whatever comes, nothing is answered any more
@@ -131,7 +133,7 @@ func (m *rpcModel) bind(p dcerpc.PDU) due {
 	return due{kind: dcerpc.TypeBindNak, reason: reason}
 }
 
-// acknowledge judges the contexts of b: NDR32 if anybody proposes it, else NDR64, once.
+// acknowledge judges the contexts of b: the encoding that is preferred if anybody proposes it, else the other one, once.
 func (m *rpcModel) acknowledge(p dcerpc.PDU, b dcerpc.Bind, kind dcerpc.PacketType) due {
 	d := due{kind: kind, frag: max(1432, min(b.MaxXmit, b.MaxRecv, 5840)), mpx: p.Flags & dcerpc.FlagConcMPX}
 	negotiates := func(c dcerpc.Context) (bits uint64, ok bool) {
@@ -140,8 +142,11 @@ func (m *rpcModel) acknowledge(p dcerpc.PDU, b dcerpc.Bind, kind dcerpc.PacketTy
 		}
 		return 0, false
 	}
+	if m.prefers == nil {
+		m.prefers = []dcerpc.Syntax{dcerpc.NDR32, dcerpc.NDR64}
+	}
 	taken, transfer := -1, dcerpc.Syntax{}
-	for _, s := range []dcerpc.Syntax{dcerpc.NDR32, dcerpc.NDR64} {
+	for _, s := range m.prefers {
 		for i, c := range b.Contexts {
 			if _, other := negotiates(c); taken < 0 && !other && c.Abstract == kmswire.Interface && slices.Contains(c.Transfer, s) {
 				taken, transfer = i, s
@@ -324,18 +329,18 @@ func (d due) check(p dcerpc.PDU) error {
 	case dcerpc.TypeBindNak:
 		got, err := dcerpc.ParseBindNak(p)
 		if err != nil || got.Reason != d.reason {
-			return fmt.Errorf("bind_nak %v, %w, want %v", got.Reason, err, d.reason)
+			return fmt.Errorf("bind_nak %v, %v, want %v", got.Reason, err, d.reason)
 		}
 	case dcerpc.TypeFault:
 		got, err := dcerpc.ParseFault(p)
 		if err != nil || got.Status != d.status || got.ContextID != d.context {
-			return fmt.Errorf("fault %+v, %w, want %v in context %d", got, err, d.status, d.context)
+			return fmt.Errorf("fault %+v, %v, want %v in context %d", got, err, d.status, d.context)
 		}
 	default:
 		got, err := dcerpc.ParseBindAck(p)
 		if err != nil || !reflect.DeepEqual(got.Results, d.results) || got.MaxXmit != d.frag || got.MaxRecv != d.frag || got.AssocGroup == 0 ||
 			(got.SecondaryAddress == "") != (kind == dcerpc.TypeAlterContextResp) {
-			return fmt.Errorf("%v %+v, %w, want %v with fragments of %d", kind, got, err, d.results, d.frag)
+			return fmt.Errorf("%v %+v, %v, want %v with fragments of %d", kind, got, err, d.results, d.frag)
 		}
 	}
 	return nil

@@ -15,7 +15,12 @@ import (
 type target struct{ dir, name string } // dir: of its package, below the top
 
 // String is how a target is named on the command line.
-func (t target) String() string { return t.dir + "." + t.name }
+func (t target) String() string {
+	if t.dir == "." {
+		return t.name
+	}
+	return t.dir + "." + t.name
+}
 
 var declaration = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(\w+ \*testing\.F\)`)
 

@@ -82,9 +82,10 @@ var gatewaySeeds = map[string][]byte{
 	"each-version": {binds, 0, 0, 0, asks, 0, 0, 0, asks, 0, 1, 0, asks, 0, 2, 0, asks, 0, 3, 0, asks, 0, 4, 0, asks, 0, 5, 0, asks, 0, 6, 0, asks, 0, 7, 0},
 	"contexts": {binds, 0, 0b01_00_01_10, 0, asks, 0, 0, 4, asks, 0, 0, 8, asks, 0, 0, 12, binds, 0, 0b01, 128, asks, 0, 2, 0, binds, 1, 0, 4, asks, 1, 0, 4,
 		binds, 2, 0b11, 0, asks, 2, 0, 16, asks, 2, 0, 32, asks, 2, 0, 64, asks, 2, 0, 128},
-	"refused":  {binds, 0, 0, 0, binds, 0, 0, 0, binds, 1, 0, 16, binds, 2, 0, 32, binds, 0, 0, 64, asks, 1, 0, 0, binds, 2, 0, 128},
-	"pieces":   {binds, 0, 0, later, asks, 0, 0b0001_1000, halfNow, binds, 1, 0, byOctets, asks, 0, 0b1000_0001, atOnce, asks, 1, 2, byOctets, asks, 1, 0b11_00_0000, 0},
-	"controls": {binds, 0, 0, 0, fragments, 0, 1, 20, controls, 0, 0, 0, fragments, 0, 1, 9, fragments, 0, 0, 9, fragments, 0, 2, 9, controls, 0, 1, 0, asks, 0, 0, 0, controls, 0, 2, 0},
+	"encodings": {binds, 0, 0, 0, binds, 0, 0b01, 128, asks, 0, 0, 0, binds, 0, 0, 128, asks, 0, 2, 0},
+	"refused":   {binds, 0, 0, 0, binds, 0, 0, 0, binds, 1, 0, 16, binds, 2, 0, 32, binds, 0, 0, 64, asks, 1, 0, 0, binds, 2, 0, 128},
+	"pieces":    {binds, 0, 0, later, asks, 0, 0b0001_1000, halfNow, binds, 1, 0, byOctets, asks, 0, 0b1000_0001, atOnce, asks, 1, 2, byOctets, asks, 1, 0b11_00_0000, 0},
+	"controls":  {binds, 0, 0, 0, fragments, 0, 1, 20, controls, 0, 0, 0, fragments, 0, 1, 9, fragments, 0, 0, 9, fragments, 0, 2, 9, controls, 0, 1, 0, asks, 0, 0, 0, controls, 0, 2, 0},
 	"declined": {tells, 0, byte(declinesNoKey), 255, binds, 0, 0, 0, asks, 0, 0, 0, asks, 0, 0, 0, tells, 1, byte(declinesInactive), 255,
 		asks, 0, 1, 0, tells, 2, byte(declinesDisabled), 255, asks, 0, 0, 0, asks, 0, 1, 0, tells, 0, 0, 0, asks, 0, 0, 0},
 	"mute": {tells, 0, byte(declinesNoKey), 255, tells, 1, byte(closes), 255, tells, 2, byte(talksHTTP), 255, binds, 0, 0, 0, asks, 0, 0, 0,
@@ -479,7 +480,7 @@ func (s *stage) hear(c *fuzzClient, d due) error {
 	case stalled(r):
 		return errStalled
 	}
-	return errors.Join(s.ruling.judge(r, d.message), s.diary.witness(r, d.message), d.answered(p, r))
+	return errors.Join(s.ruling.judge(r, d.message), s.diary.witness(r, d.message, s.gone), d.answered(p, r))
 }
 
 // end sees that the gateway ends c's connection, and ends it.
@@ -560,7 +561,7 @@ func (s *stage) vanish(c *fuzzClient) error {
 		if stalled(r) {
 			return errStalled
 		}
-		if err := errors.Join(s.ruling.judge(r, d.message), s.diary.witness(r, d.message)); err != nil {
+		if err := errors.Join(s.ruling.judge(r, d.message), s.diary.witness(r, d.message, s.gone)); err != nil {
 			return err
 		}
 	}

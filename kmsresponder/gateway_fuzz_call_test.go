@@ -212,7 +212,8 @@ stages:
 		failovers--
 	}
 	if at != len(asks) || r.Result != want || r.Host != host || r.HRESULT != hr || r.Version != version || r.Failovers != failovers {
-		return fmt.Errorf("%+v, of which %d were to be asked; want %v by %q with %v and %d failovers: %+v", asks, at, want, host, hr, failovers, r)
+		return fmt.Errorf("%+v, of which %d were to be asked; want %v by %q with %v and %d failovers: %+v",
+			asks, at, want, host, hr, failovers, r)
 	}
 	return nil
 }

@@ -338,8 +338,9 @@ func (d due) check(p dcerpc.PDU) error {
 		}
 	default:
 		got, err := dcerpc.ParseBindAck(p)
-		if err != nil || !reflect.DeepEqual(got.Results, d.results) || got.MaxXmit != d.frag || got.MaxRecv != d.frag || got.AssocGroup == 0 ||
-			(got.SecondaryAddress == "") != (kind == dcerpc.TypeAlterContextResp) {
+		switch {
+		case err != nil, !reflect.DeepEqual(got.Results, d.results), got.MaxXmit != d.frag, got.MaxRecv != d.frag, got.AssocGroup == 0,
+			(got.SecondaryAddress == "") != (kind == dcerpc.TypeAlterContextResp):
 			return fmt.Errorf("%v %+v, %v, want %v with fragments of %d", kind, got, err, d.results, d.frag)
 		}
 	}

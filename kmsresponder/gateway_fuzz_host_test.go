@@ -288,6 +288,7 @@ func (a *actor) beAsked(conn net.Conn, d deed, q question) (more bool) {
 
 // sent sends one more fragment of an answer without end, and reports whether the gateway still listens.
 func (a *actor) sent(conn net.Conn, q question, flags dcerpc.Flags) bool {
-	_, err := conn.Write(dcerpc.Response{ContextID: q.context, Stub: make([]byte, 600)}.Append(nil, dcerpc.TypeResponse, flags, q.callID))
+	part := dcerpc.Response{ContextID: q.context, Stub: make([]byte, 600)}
+	_, err := conn.Write(part.Append(nil, dcerpc.TypeResponse, flags, q.callID))
 	return err == nil
 }

@@ -249,8 +249,9 @@ func (d *diary) witness(r CallRecord, message string, gone []string) error {
 	return nil
 }
 
-// errStalled says that a host, on a machine that had no time for it, was taken for one that is silent. Nothing follows then.
-var errStalled = errors.New("a host had no time")
+// errStalled says that a host was taken for one that is silent. Nothing follows from that if the machine had no time for it; but
+// then it does not happen five times.
+var errStalled = errors.New("a call took longer than any host")
 
 // stalled reports whether r, or its answers, came of that.
 func stalled(r CallRecord) bool {

@@ -242,6 +242,7 @@ type fuzzClient struct {
 	address netip.Addr
 	conn    *net.TCPConn // nil while it has none
 	refused bool         // the gateway has to turn this one away
+	heard   bool         // it was answered once, so that the gateway knows of it
 	in      *dcerpc.Reader
 	model   rpcModel
 

@@ -91,7 +91,8 @@ func (u *upstream) use(c *upstreamConn, message []byte, q *kmswire.RequestV4, un
 }
 
 // settle decides what came of having message answered on c, which it parks or
-// closes.
+// closes: so if more came than the answer, which belongs to nobody and would be
+// taken for that of the next call.
 func (u *upstream) settle(c *upstreamConn, message []byte, q *kmswire.RequestV4, response []byte, hr kmswire.HRESULT, err error) hostAnswer {
 	if err != nil {
 		c.close()
@@ -100,7 +101,7 @@ func (u *upstream) settle(c *upstreamConn, message []byte, q *kmswire.RequestV4,
 		return a
 	}
 	a := hostAnswer{response: bytes.Clone(response), hr: hr}
-	if a.judge(message, q); a.outcome.answered() {
+	if a.judge(message, q); a.outcome.answered() && c.in.Buffered() == 0 {
 		u.park(c, time.Now())
 	} else {
 		c.close()

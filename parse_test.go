@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -262,7 +264,8 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever stands in a Corefile, parse returns; and what it accepts, Validate accepts.
+// FuzzParse: whatever stands in a Corefile, parse returns; what it accepts, Validate accepts, and it is the same when it is read
+// again; what it does not, it says with the file and a line that is there.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"kms {\n host kms1.example.org priority 1 weight 2 address 192.0.2.1 key server-a\n ttl 30s\n}",
@@ -277,8 +280,22 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		sites, err := parseText(text, "example.org.:53")
+		again, errAgain := parseText(text, "example.org.:53")
 		if err != nil {
+			line := 0
+			if m := atLine.FindStringSubmatch(err.Error()); m != nil {
+				line, _ = strconv.Atoi(m[1])
+			}
+			if line < 1 || line > strings.Count(text, "\n")+1 {
+				t.Errorf("Of %q is said, without a line that is there: %v", text, err)
+			}
+			if errAgain == nil || errAgain.Error() != err.Error() {
+				t.Errorf("Of %q is said %v, and then %v", text, err, errAgain)
+			}
 			return
+		}
+		if errAgain != nil || !reflect.DeepEqual(again, sites) {
+			t.Errorf("%q is read as %+v, and then as %+v, %v", text, sites, again, errAgain)
 		}
 		for _, s := range sites {
 			if err := s.Block.Validate(); err != nil {
@@ -288,6 +305,8 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+var atLine = regexp.MustCompile(`^Testfile:(\d+)\b`)
 
 // TestPlaces: what judges a Corefile, or complains of it later, says where the thing stands.
 func TestPlaces(t *testing.T) {

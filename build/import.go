@@ -70,7 +70,7 @@ func importCommand() *cli.Command {
 				Usage: "TSIG key for -axfr, `NAME:ALGORITHM:SECRET`, as in update.example.org:hmac-sha256:BASE64; rather use -keyfile"},
 			&cli.StringFlag{Name: "keyfile", TakesFile: true, Usage: "`FILE` with the TSIG key for -axfr, as tsig-keygen writes it"},
 			&cli.StringFlag{Name: "directory", TakesFile: true,
-				Usage: "`DIR` where relative $INCLUDE paths begin, as named's option (where the file is)"},
+				Usage: "`DIR` where relative $INCLUDE paths begin, as named's option (where the file is); what is outside of both is not read"},
 			&cli.StringFlag{Name: "licensed", TakesFile: true,
 				Usage: "the hosts that are licensed, `FILE|NAME,NAME`; a record of any other is commented out"},
 			&cli.BoolFlag{Name: "addresses", Usage: "write the addresses that the zone has into the block, so that names are not looked up"},
@@ -102,7 +102,7 @@ func importZone(ctx context.Context, o importOptions, stdout io.Writer) (exitSta
 	if o.axfr != "" {
 		err = z.transfer(ctx, o.axfr, o.zone, o.key)
 	} else {
-		err = z.readFile(o.args[0], o.zone, o.directory)
+		err = z.readFile(o.args[0], o.zone, o.directory, zoneMost)
 	}
 	if err != nil {
 		return statusUnknown, err

@@ -236,7 +236,12 @@ func TestImportErrors(t *testing.T) {
 		"raw format":         {[]string{writeFile(t, "\x00\x00\x00\x02\x00\x00\x00\x01")}, 3, "named-compilezone"},
 		"too many":           {[]string{"-zone", "a.b", "-no-probe", writeFile(t, many)}, 3, "more than 1024"},
 		"missing include":    {[]string{"-zone", "a.b", writeFile(t, "$INCLUDE \"nowhere/x\"\n")}, 3, "nowhere/x"},
-		"error in include":   {[]string{"-zone", "a.b", writeFile(t, "$INCLUDE "+writeFile(t, "\n@ IN TREE oak\n")+"\n")}, 3, "/file: dns: "},
+		"error in include":   {[]string{"-zone", "a.b", "-directory", "/", writeFile(t, "$INCLUDE "+writeFile(t, "\n@ IN TREE oak\n")+"\n")}, 3, "/file: dns: "},
+		"include outside":    {[]string{"-zone", "a.b", writeFile(t, "$INCLUDE /etc/passwd\n")}, 3, "$INCLUDE of /etc/passwd, which is outside of /"},
+		"include above":      {[]string{"-zone", "a.b", writeFile(t, "$INCLUDE \"../../file\"\n")}, 3, "-directory DIR if it belongs to the zone"},
+		"include of zeros":   {[]string{"-zone", "a.b", "-directory", "/", writeFile(t, "$INCLUDE /dev/zero\n")}, 3, "no regular file"},
+		"includes multiply":  {[]string{"-zone", "a.b", "-directory", "/", multiplying(t)}, 3, "too many files"},
+		"records multiply":   {[]string{"-zone", "a.b", writeFile(t, strings.Repeat("$GENERATE 0-65535 a$ A 192.0.2.1\n", 1001))}, 3, "too many $GENERATE lines"},
 		"include of itself":  {[]string{"-zone", "a.b", writeFile(t, "$INCLUDE file\n")}, 3, "too deeply nested"},
 		"no records":         {[]string{"-zone", "a.b", writeFile(t, "@ 60 IN A 192.0.2.1\n")}, 2, "# no _vlmcs._tcp record in zone file"},
 		"zone":               {[]string{"-zone", "a..b", "x"}, 3, "a domain name, as in corp.example.org"},
@@ -263,6 +268,16 @@ func TestImportErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// multiplying is a zone file that would have a million others read.
+func multiplying(t *testing.T) string {
+	t.Helper()
+	file := writeFile(t, "\n")
+	for range 5 {
+		file = writeFile(t, strings.Repeat("$INCLUDE "+file+"\n", 16))
+	}
+	return file
 }
 
 // TestIncludeDirectory: named reads relative paths from its working directory, whichever file has them.

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
@@ -19,6 +21,17 @@ import (
 // maxServices bounds the SRV records that are looked at. A block takes 256 hosts; a zone with more than this many records is
 // not one that somebody keeps.
 const maxServices = 4 * config.MaxHosts
+
+// zoneLimits bound what reading one zone file takes, with all that it includes: it may come from others.
+type zoneLimits struct {
+	octets    int64
+	files     int // that are included, one as often as it is
+	generates int // $GENERATE lines, each of which may stand for 65,536 others
+	records   int
+}
+
+// zoneMost is far beyond what anybody keeps in a file.
+var zoneMost = zoneLimits{octets: 1 << 30, files: 1000, generates: 1000, records: 10_000_000}
 
 // zoneContents is what matters of a zone. Names are absolute, in lower case, and without needless escapes.
 type zoneContents struct {
@@ -98,14 +111,14 @@ func canonicalName(name string) (string, error) {
 }
 
 // readFile reads a zone file. origin is what names are relative to before any $ORIGIN; empty if the file says it. Relative
-// $INCLUDE paths begin in directory or, if that is empty or has no such file, where the file is.
-func (z *zoneContents) readFile(file, origin, directory string) error {
+// $INCLUDE paths begin in directory or, if that is empty or has no such file, where the file is; none may lead out of both.
+func (z *zoneContents) readFile(file, origin, directory string, most zoneLimits) error {
 	z.source = fmt.Sprintf("zone file %q", file)
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return err
 	}
-	files := zoneFiles{bases: []string{filepath.Dir(path)}}
+	files := zoneFiles{bases: []string{filepath.Dir(path)}, left: most}
 	if directory != "" {
 		if directory, err = filepath.Abs(directory); err != nil {
 			return err
@@ -124,9 +137,15 @@ func (z *zoneContents) readFile(file, origin, directory string) error {
 	parser.SetIncludeFS(&files)
 	parser.SetDefaultTTL(3600) // for a file without $TTL; BIND takes the SOA record's minimum
 	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
+		if most.records--; most.records < 0 {
+			return fmt.Errorf("%s has too many records to be the zone of anybody", file)
+		}
 		if err := z.add(rr); err != nil {
 			return err
 		}
+	}
+	if files.refused != nil {
+		return files.refused // the parser tells only that it could not open
 	}
 	if err := parser.Err(); err != nil {
 		if origin == "" && strings.Contains(err.Error(), "bad owner name") {
@@ -140,17 +159,35 @@ func (z *zoneContents) readFile(file, origin, directory string) error {
 // zoneFiles opens what a zone file includes. The parser's own way knows no quotes around a path, and no other place than
 // beside the including file.
 type zoneFiles struct {
-	bases  []string // where relative paths may begin, absolute
-	opened []string
+	bases   []string // where relative paths may begin, and all others must lead, absolute
+	opened  []string
+	left    zoneLimits
+	refused error // why the last one was not opened
 }
 
-var includeLine = regexp.MustCompile(`(?mi)^(\$INCLUDE[ \t]+)(?:"([^"\n]*)"|([^\s;"]+))`)
+var (
+	includeLine  = regexp.MustCompile(`(?mi)^(\$INCLUDE[ \t]+)(?:"([^"\n]*)"|([^\s;"]+))`)
+	generateLine = regexp.MustCompile(`(?mi)^\$GENERATE`)
+)
 
 // read is the text of the file at path, with absolute paths in its $INCLUDE lines.
 func (z *zoneFiles) read(path string) ([]byte, error) {
-	text, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, z.left.octets+1))
+	if err != nil {
+		return nil, err
+	}
+	z.left.octets -= int64(len(text))
+	z.left.generates -= len(generateLine.FindAllIndex(text, z.left.generates+1))
+	switch {
+	case z.left.octets < 0:
+		return nil, fmt.Errorf("%s, with what it includes, is too long to be the zone of anybody", path)
+	case z.left.generates < 0:
+		return nil, fmt.Errorf("%s has too many $GENERATE lines to be the zone of anybody", path)
 	}
 	return includeLine.ReplaceAllFunc(text, func(line []byte) []byte {
 		m := includeLine.FindSubmatch(line)
@@ -174,9 +211,31 @@ func (z *zoneFiles) resolve(name, dir string) string {
 
 // Open implements fs.FS for the parser, which takes the slash in front away.
 func (z *zoneFiles) Open(name string) (fs.File, error) {
+	path := filepath.Clean("/" + name)
 	z.opened = append(z.opened, name)
-	text, err := z.read("/" + name)
+	if z.refused = z.permits(path); z.refused != nil {
+		return nil, z.refused
+	}
+	text, err := z.read(path)
+	if _, missing := errors.AsType[*fs.PathError](err); !missing {
+		z.refused = err // is there, and has too much
+	}
 	return zoneFile{bytes.NewReader(text)}, err
+}
+
+// permits refuses what a zone that others wrote might name to have it read, or to have the reader wait for ever.
+func (z *zoneFiles) permits(path string) error {
+	within := func(base string) bool { return base == "/" || strings.HasPrefix(path, base+"/") }
+	if !slices.ContainsFunc(z.bases, within) {
+		return fmt.Errorf("$INCLUDE of %s, which is outside of %s: -directory DIR if it belongs to the zone", path, strings.Join(z.bases, " and "))
+	}
+	if z.left.files--; z.left.files < 0 {
+		return fmt.Errorf("$INCLUDE of %s: too many files to be the zone of anybody", path)
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("$INCLUDE of %s, which is no regular file", path)
+	}
+	return nil
 }
 
 // rooted is err with the slash in front of the included file that it names.

@@ -2,12 +2,14 @@ package kmsresponder
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"testing"
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/internal/dcerpc"
+	"github.com/coredns-kms/coredns-kms/internal/kmswire"
 )
 
 // script is a connection whose peer said everything at once and then left.
@@ -22,13 +24,16 @@ func (s *script) Write(b []byte) (int, error)      { return s.heard.Write(b) }
 func (s *script) SetReadDeadline(time.Time) error  { return nil }
 func (s *script) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzConversation: whatever a client says, the server comes to an end and
-// sends only whole PDUs of a server, at most one for each of the client's, in
-// their order, under their call ids, none of them far longer than what it
-// answers; and nothing after it has refused a bind.
+// FuzzConversation: whatever a client says, the server comes to an end, and has
+// sent what the model of the protocol has due for it, and nothing else; none of it
+// far longer than what it answers.
 func FuzzConversation(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said []byte, ndr64 bool) {
 		conn := &script{said: bytes.NewReader(said)}
+		model := rpcModel{prefers: []dcerpc.Syntax{dcerpc.NDR32}}
+		if ndr64 {
+			model.prefers = []dcerpc.Syntax{dcerpc.NDR64, dcerpc.NDR32}
+		}
 		converse(t.Context(), conn, time.Hour, time.Hour, &conversation{
 			iface: (&Rehearsal{NDR64: ndr64}).iface(),
 			port:  "1688",
@@ -37,62 +42,40 @@ func FuzzConversation(f *testing.F) {
 			calls: dcerpc.Assembler{Max: maxStub},
 		})
 
-		calls := dcerpc.NewReader(bytes.NewReader(said), 0)
+		if heard, most := conn.heard.Len(), 2*len(said)+64; heard > most {
+			t.Fatalf("%d octets are answered to %d", heard, len(said))
+		}
 		answers := dcerpc.NewReader(bytes.NewReader(conn.heard.Bytes()), 0)
-		refused := false
-		for {
-			answer, err := answers.Next()
-			if err == io.EOF {
-				return
+		for _, d := range model.hear(said) {
+			p, err := answers.Next()
+			if err != nil {
+				t.Fatalf("%v of call %d was not answered: %v", d.kind, d.call, err)
+			}
+			if d.kind != dcerpc.TypeRequest {
+				err = d.check(p)
+			} else {
+				err = d.taken(p)
 			}
 			if err != nil {
-				t.Fatalf("answers %x: %v", conn.heard.Bytes(), err)
+				t.Fatal(err)
 			}
-			if refused {
-				t.Fatalf("%v after bind_nak", answer.Type)
-			}
-			refused = answer.Type == dcerpc.TypeBindNak
-			checkAnswer(t, calls, answer)
+		}
+		if p, err := answers.Next(); err != io.EOF {
+			t.Fatalf("%+v, %v, where nothing was due", p.Header, err)
 		}
 	})
 }
 
-// checkAnswer takes PDUs from calls up to the one that answer answers.
-func checkAnswer(t *testing.T, calls *dcerpc.Reader, answer dcerpc.PDU) {
-	for {
-		call, err := calls.Next()
-		if call.CallID == answer.CallID && answers(call.Type, answer) {
-			if answer.FragLength > call.FragLength+64 && err == nil {
-				t.Fatalf("%v of %d octets for %v of %d", answer.Type, answer.FragLength, call.Type, call.FragLength)
-			}
-			return
-		}
-		if err != nil {
-			t.Fatalf("%v %d answers nothing", answer.Type, answer.CallID)
-		}
+// taken compares an answer to the call d with what a host may say: whatever its
+// HRESULT, it is of that call.
+func (d due) taken(p dcerpc.PDU) error {
+	got, err := dcerpc.ParseResponse(p)
+	if err != nil || p.CallID != d.call || p.Flags != whole || got.ContextID != d.context {
+		return fmt.Errorf("%+v, %v, want the response of call %d in context %d", p.Header, err, d.call, d.context)
 	}
-}
-
-// answers reports whether answer is well formed and one that a call of type t
-// may have.
-func answers(t dcerpc.PacketType, answer dcerpc.PDU) bool {
-	var err error
-	switch answer.Type {
-	case dcerpc.TypeBindAck:
-		_, err = dcerpc.ParseBindAck(answer)
-		return err == nil && t == dcerpc.TypeBind
-	case dcerpc.TypeBindNak:
-		_, err = dcerpc.ParseBindNak(answer)
-		return err == nil && t == dcerpc.TypeBind
-	case dcerpc.TypeAlterContextResp:
-		_, err = dcerpc.ParseBindAck(answer)
-		return err == nil && t == dcerpc.TypeAlterContext
-	case dcerpc.TypeResponse:
-		_, err = dcerpc.ParseResponse(answer)
-		return err == nil && t == dcerpc.TypeRequest
-	case dcerpc.TypeFault:
-		_, err = dcerpc.ParseFault(answer)
-		return err == nil && (t == dcerpc.TypeRequest || t == dcerpc.TypeAlterContext)
+	response, hr, err := kmswire.ParseResponseStub(got.Stub, d.ndr64)
+	if err != nil || (hr == kmswire.OK) != (len(response) > 0) || len(got.Stub) > len(d.message)+96 {
+		return fmt.Errorf("%d octets with %v, %v, for a message of %d", len(response), hr, err, len(d.message))
 	}
-	return false
+	return nil
 }

@@ -124,7 +124,7 @@ func (c *gatewayCall) read() bool {
 func (c *gatewayCall) forward() []byte {
 	for stage := range 2 * rounds {
 		if stage > 0 && stage%2 == 0 {
-			if !c.pause(again << (stage/2 - 1)) {
+			if !c.pause(c.settings.again << (stage/2 - 1)) {
 				break
 			}
 			c.again = true

@@ -50,14 +50,15 @@ type GatewayConfig struct {
 // changed once published.
 type settings struct {
 	GatewayConfig
-	keys map[string]config.Key // by endpoint, of hosts whose key is not Any
+	keys  map[string]config.Key // by endpoint, of hosts whose key is not Any
+	again time.Duration         // again, but for tests that have no time
 
 	now  func() time.Time
 	draw func() uint32
 }
 
 func prepare(c GatewayConfig) *settings {
-	s := &settings{GatewayConfig: c, keys: make(map[string]config.Key), now: time.Now, draw: rand.Uint32}
+	s := &settings{GatewayConfig: c, keys: make(map[string]config.Key), again: again, now: time.Now, draw: rand.Uint32}
 	if c.World != nil {
 		s.now, s.draw = c.World.Now, c.World.Draw
 	}

@@ -36,8 +36,9 @@ type sickHost struct {
 	*host
 	stage, ails string
 
-	gaveUp chan struct{} // closed when the gateway no longer waits for a late answer
-	quit   chan struct{} // closed at the end
+	gaveUp   chan struct{} // closed when the gateway no longer waits for a late answer
+	answered chan struct{} // closed when the first answer has arrived
+	quit     chan struct{} // closed at the end
 
 }
 
@@ -90,7 +91,12 @@ func (h *sickHost) handle(conn net.Conn) {
 		}
 		conn.Write(right)
 		if h.stage == between && h.ails != hangs {
-			// The answer of a call that was not made yet, or was answered before.
+			// The answer of a call that was not made yet, or was answered before;
+			// not together with the first, or the connection would not be kept.
+			select {
+			case <-h.answered:
+			case <-h.quit:
+			}
 			p.CallID++
 			h.strike(conn, right, call(p, strange))
 			return
@@ -160,7 +166,8 @@ func TestGatewayFaults(t *testing.T) {
 }
 
 func testFault(t *testing.T, stage, ails string, want Outcome) {
-	sick := &sickHost{host: &host{}, stage: stage, ails: ails, gaveUp: make(chan struct{}), quit: make(chan struct{})}
+	sick := &sickHost{host: &host{}, stage: stage, ails: ails,
+		gaveUp: make(chan struct{}), answered: make(chan struct{}), quit: make(chan struct{})}
 	sick.host.handle = sick.handle
 	startHost(t, sick.host)
 	t.Cleanup(func() { close(sick.quit) })
@@ -172,6 +179,7 @@ func testFault(t *testing.T, stage, ails string, want Outcome) {
 	sickCall := 0
 	if stage == between {
 		mustCall(t, addr, messageV4(1))
+		close(sick.answered)
 		if got := w.outcomes(sick.addr); !slices.Equal(got, []Outcome{Answered}) {
 			t.Fatalf("first call: the sick host was %v", got)
 		}

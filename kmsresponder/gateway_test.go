@@ -289,7 +289,7 @@ func opaque(v kmswire.Version, n int) []byte {
 func rightful(message, response []byte) error {
 	q, err := kmswire.ParseRequestV4(message)
 	if err != nil {
-		if !bytes.Equal(response, message[:64]) {
+		if !bytes.Equal(response, message[:min(len(message), 64)]) {
 			return fmt.Errorf("answered %x", response)
 		}
 		return nil

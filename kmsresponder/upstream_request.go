@@ -97,11 +97,12 @@ func (u *upstream) use(c *upstreamConn, message []byte, q *kmswire.RequestV4, un
 }
 
 // settle decides what came of having message answered on c, which it parks or
-// closes.
+// closes: so if more came than the answer, which belongs to nobody and would be
+// taken for that of the next call.
 func (u *upstream) settle(c *upstreamConn, message []byte, q *kmswire.RequestV4, response []byte, hr kmswire.HRESULT, err error) hostAnswer {
 	a := judged(message, q, response, hr, err)
 	now := time.Now()
-	if a.outcome.answered() {
+	if a.outcome.answered() && c.in.Buffered() == 0 {
 		u.park(c, now)
 	} else {
 		c.close()

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func TestUpdateSeeds(t *testing.T) {
 }
 
 // FuzzUpdate: whatever comes is answered once, and leaves no more claims than may be, each of them a host that the policy lets
-// in, and the hosts of the Corefile as they were.
+// in, and the hosts of the Corefile as they were; what is not NOERROR leaves everything as it was.
 func FuzzUpdate(f *testing.F) {
 	u := settings()
 	f.Fuzz(func(t *testing.T, wire []byte, key string) {
@@ -87,8 +88,16 @@ func FuzzUpdate(f *testing.F) {
 			m.SetTsig(key, dns.HmacSHA256, 300, time.Now().Unix())
 		}
 		rec := &once{Recorder: dnstest.NewRecorder(&test.ResponseWriter{RemoteIP: "192.0.2.9", TCP: true})}
+		before := w.site.Registry.Snapshot()
 		if _, err := chain.ServeDNS(context.Background(), rec, m); err != nil || rec.replies != 1 {
 			t.Fatalf("Got %d replies, %v to %s", rec.replies, err, m)
+		}
+		if got := rec.Msg; got.Id != m.Id || !got.Response || got.Opcode != dns.OpcodeUpdate {
+			t.Errorf("Got %s to %s", got, m)
+		}
+		if after := w.site.Registry.Snapshot(); rec.Msg.Rcode != dns.RcodeSuccess &&
+			(!reflect.DeepEqual(after.Claims, before.Claims) || !reflect.DeepEqual(after.Addresses, before.Addresses)) {
+			t.Errorf("Refused with %s, and yet %+v became %+v", dns.RcodeToString[rec.Msg.Rcode], before, after)
 		}
 		checkAnnounced(t, w, u)
 		if !slices.EqualFunc(w.site.Hosts, hosts, func(a, b config.Host) bool {

@@ -124,30 +124,45 @@ func checkAccept(t *testing.T, contexts []Context) {
 }
 
 // FuzzAssembler: whatever the fragments, a stub is the concatenation of what
-// was taken since the first and the cap holds for what is kept.
+// was taken since the first, the cap holds for what is kept, and what is refused
+// does not continue the call, or is too long.
 func FuzzAssembler(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script []byte) {
 		a := Assembler{Max: 64}
 		var taken []byte
+		open, of := false, uint32(0)
 		for len(script) >= 3 {
 			flags, id, n := Flags(script[0]), uint32(script[1]&1), min(int(script[2]), len(script)-3)
+			if script[1]&2 != 0 {
+				a.Abandon(id)
+				open = open && id != of
+			}
 			stub := script[3 : 3+n]
 			script = script[3+n:]
-			if flags&FlagFirst != 0 {
+			first, last := flags&FlagFirst != 0, flags&FlagLast != 0
+			if first {
 				taken = nil
 			}
 			taken = append(taken, stub...)
+			want := error(nil)
+			switch {
+			case first == open || !first && id != of:
+				want = ErrSequence
+			case !(first && last) && len(taken) > a.Max:
+				want = ErrTooLong
+			}
 			whole, complete, err := a.Request(Header{Flags: flags, CallID: id}, Request{Stub: stub})
+			if !errors.Is(err, want) || want != nil && !classified(err) {
+				t.Fatalf("%v, want %v", err, want)
+			}
 			if err != nil {
-				if !classified(err) {
-					t.Fatalf("unclassified: %v", err)
-				}
 				return
 			}
-			if len(a.stub) > a.Max {
+			open, of = !last, id
+			if len(a.stub) > a.Max || !open && a.stub != nil {
 				t.Fatalf("%d octets kept", len(a.stub))
 			}
-			if complete != (flags&FlagLast != 0) || complete && !bytes.Equal(whole.Stub, taken) {
+			if complete != last || complete && !bytes.Equal(whole.Stub, taken) {
 				t.Fatalf("complete %v with %x, want %x", complete, whole.Stub, taken)
 			}
 		}

@@ -66,7 +66,9 @@ func (s *Site) Handler() http.Handler {
 	mux.HandleFunc("/why", s.why)
 	mux.HandleFunc("/codes", s.codes)
 	mux.HandleFunc("/clients.csv", s.csv)
-	mux.Handle("/v1/", s.API())
+	api := s.API()
+	mux.Handle("/v1/", api)
+	mux.Handle("/v1", api) // or it would be sent to the other, with a query that nobody looked at
 	for name, a := range assets {
 		mux.Handle("/"+name, a)
 	}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// result is what came of one fuzz test.
+type result struct {
+	target
+	took   time.Duration // building included
+	text   string        // what go test printed
+	failed bool
+
+	runs       int // inputs tried, those of the corpus included
+	found      int // of which so many reached what none had before
+	corpus     int // inputs that are kept, the committed ones included
+	finding    string
+	inFuzzTime time.Duration // without building
+}
+
+var (
+	progressLine = regexp.MustCompile(`fuzz: elapsed: (\S+), execs: (\d+) \(.*?\), new interesting: (\d+) \(total: (\d+)\)`)
+	findingLine  = regexp.MustCompile(`(?:Failing input written to|failure while testing seed corpus entry:) (\S+)`)
+)
+
+// read reads r.text.
+func (r *result) read() {
+	if all := progressLine.FindAllStringSubmatch(r.text, -1); len(all) > 0 {
+		last := all[len(all)-1]
+		r.inFuzzTime, _ = time.ParseDuration(last[1])
+		r.runs, _ = strconv.Atoi(last[2])
+		r.found, _ = strconv.Atoi(last[3])
+		r.corpus, _ = strconv.Atoi(last[4])
+	}
+	if m := findingLine.FindStringSubmatch(r.text); m != nil {
+		r.finding = m[1]
+	}
+	if r.runs == 0 && !r.failed {
+		// It ended well without having tried anything: there is no such test, or go test says it in other words now.
+		r.failed = true
+	}
+}
+
+// verdict is the result in words.
+func (r result) verdict() string {
+	switch {
+	case r.finding != "":
+		return "**failed**: " + r.finding
+	case r.failed:
+		return "**failed**"
+	}
+	return "nothing found"
+}
+
+// String is the line for one who waits.
+func (r result) String() string {
+	return fmt.Sprintf("%s: %s inputs in %s, %d new, %s", r.target, grouped(r.runs), r.inFuzzTime, r.found, r.verdict())
+}
+
+// report is the table of results.
+func report(results []result, each time.Duration, commit string) string {
+	var b strings.Builder
+	runs := 0
+	b.WriteString("| fuzz test | inputs tried | new ones kept | corpus | time | result |\n|---|---:|---:|---:|---:|---|\n")
+	for _, r := range results {
+		runs += r.runs
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", r.target, grouped(r.runs), grouped(r.found), grouped(r.corpus), r.inFuzzTime, r.verdict())
+	}
+	fmt.Fprintf(&b, "\n%d fuzz tests %s, %s each with one worker, %s inputs in all; %s, %d cores, %s.\n",
+		len(results), commit, each, grouped(runs), time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
+	return b.String()
+}
+
+// grouped is n with a comma before each three digits.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// document is where results are kept, below the top of the repository.
+const document = "docs/reliability.md"
+
+// writeSection puts text between the lines "<!-- fuzz begin -->" and "<!-- fuzz end -->" of file.
+func writeSection(file, text string) error {
+	page, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	const begin, end = "<!-- fuzz begin -->\n", "<!-- fuzz end -->"
+	before, rest, found := strings.Cut(string(page), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		return fmt.Errorf("%s: no section between %q and %q", file, strings.TrimSpace(begin), end)
+	}
+	return os.WriteFile(file, []byte(before+begin+text+end+after), 0o644)
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/kmsresponder"
+	"github.com/coredns-kms/coredns-kms/test/repository"
 
 	"github.com/miekg/dns"
 )
@@ -57,7 +58,7 @@ func benchDNS(ctx context.Context, args []string, out, progress io.Writer) error
 	if *rounds < 1 || *seconds < 1 || flags.NArg() > 0 {
 		return fmt.Errorf("dns [-rounds N] [-seconds N] [-write], each N from 1")
 	}
-	root, err := moduleRoot(ctx)
+	root, err := repository.Root(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func benchDNS(ctx context.Context, args []string, out, progress io.Writer) error
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(progress, "building")
-	if err := build(ctx, root, dir, "./build", "./test/bench/server"); err != nil {
+	if err := repository.Build(ctx, root, dir, "./build", "./test/bench/server"); err != nil {
 		return err
 	}
 	a, err := newArena(ctx, dir, progress)
@@ -82,7 +83,7 @@ func benchDNS(ctx context.Context, args []string, out, progress io.Writer) error
 	section := report(results, *rounds, *seconds)
 	fmt.Fprint(out, section)
 	if *write {
-		return replaceSection(filepath.Join(root, document), "bench dns", section)
+		return repository.ReplaceSection(filepath.Join(root, document), "bench dns", section)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package repository
 
 import (
 	"fmt"
@@ -6,11 +6,8 @@ import (
 	"strings"
 )
 
-// document is where results are kept, below the top of the repository.
-const document = "docs/performance.md"
-
-// replaceSection puts text between the lines "<!-- NAME begin -->" and "<!-- NAME end -->" of file.
-func replaceSection(file, name, text string) error {
+// ReplaceSection puts text between the lines "<!-- NAME begin -->" and "<!-- NAME end -->" of file.
+func ReplaceSection(file, name, text string) error {
 	old, err := os.ReadFile(file)
 	if err != nil {
 		return err

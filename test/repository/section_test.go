@@ -1,4 +1,4 @@
-package main
+package repository
 
 import (
 	"os"
@@ -19,7 +19,7 @@ func TestReplaceSection(t *testing.T) {
 			if err := os.WriteFile(page, []byte(tc.old), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			err := replaceSection(page, "x", "new\n")
+			err := ReplaceSection(page, "x", "new\n")
 			got, _ := os.ReadFile(page)
 			switch {
 			case tc.want == "" && (err == nil || string(got) != tc.old):
@@ -31,13 +31,20 @@ func TestReplaceSection(t *testing.T) {
 	}
 }
 
-// TestDocument: there is a place for the figures, or a run with -write ends in an error after minutes.
-func TestDocument(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join("..", "..", document))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := withSection(string(page), "bench dns", "figures\n"); err != nil {
-		t.Error(err)
+// TestDocuments: there is a place for the figures of each program, or a run with -write ends in an error after minutes.
+func TestDocuments(t *testing.T) {
+	for document, sections := range map[string][]string{
+		"docs/performance.md": {"bench dns", "bench rpc", "bench update"},
+		"docs/reliability.md": {"chaos"},
+	} {
+		page, err := os.ReadFile(filepath.Join("..", "..", document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, section := range sections {
+			if _, err := withSection(string(page), section, "figures\n"); err != nil {
+				t.Errorf("%s: %v", document, err)
+			}
+		}
 	}
 }

@@ -335,12 +335,6 @@ func (a *arena) full(since time.Time) bool {
 	return during(a.fulls, since, 0)
 }
 
-// during is whether a state that began and ended at these times, by turns, lasted, or had ended less than after ago, at any
-// time since then.
-func during(turns []time.Time, since time.Time, after time.Duration) bool {
-	return len(turns)%2 == 1 || len(turns) > 0 && turns[len(turns)-1].Add(after).After(since)
-}
-
 // unplugged is whether h has no link.
 func (a *arena) unplugged(h *host) bool { return a.wasUnplugged(h, time.Now()) }
 

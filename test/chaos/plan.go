@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 )
 
@@ -105,7 +104,7 @@ var weights = []struct {
 	weight int
 }{
 	{kill, 20}, {hang, 14}, {slow, 8}, {cut, 12}, {deaf, 8}, {drain, 14}, {good, 8}, {bad, 6},
-	{clock, 7}, {disk, 3}, {names, 4}, {crash, 4}, {stop, 3}, {isle, 2}, {night, 2},
+	{clock, 7}, {disk, 3}, {names, 4}, {crash, 4}, {stop, 3}, {isle, 3}, {night, 7},
 }
 
 // draw draws one fault that begins at at. It is none if what was drawn does not fit.
@@ -192,13 +191,4 @@ func (d *drawing) whole(f fault) bool {
 		d.busy[i] = max(d.busy[i], f.end())
 	}
 	return true
-}
-
-// count is how many faults there are of a kind.
-func count(faults []fault, k kind) int {
-	n := 0
-	for range slices.Values(slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.Kind != k })) {
-		n++
-	}
-	return n
 }

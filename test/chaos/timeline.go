@@ -51,3 +51,9 @@ func (t *timeline) print(to io.Writer, from, until time.Time, lines int) {
 		fmt.Fprintf(to, "    %9.3f  %s\n", e.at.Sub(t.began).Seconds(), e.text)
 	}
 }
+
+// during is whether a state that began and ended at these times, by turns, lasted, or had ended less than after ago, at any
+// time since then.
+func during(turns []time.Time, since time.Time, after time.Duration) bool {
+	return len(turns)%2 == 1 || len(turns) > 0 && turns[len(turns)-1].Add(after).After(since)
+}

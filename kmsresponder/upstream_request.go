@@ -112,9 +112,10 @@ func (u *upstream) settle(c *upstreamConn, message []byte, q *kmswire.RequestV4,
 // note remembers whether the host keeps calls waiting in vain.
 func (u *upstream) note(o Outcome) {
 	if o == Silent {
-		u.silent.Store(time.Now().UnixNano())
-	} else if o.answered() && u.silent.Load() != 0 {
-		u.silent.Store(0)
+		now := time.Now()
+		u.silent.Store(&now)
+	} else if o.answered() && u.silent.Load() != nil {
+		u.silent.Store(nil)
 	}
 }
 

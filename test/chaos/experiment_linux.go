@@ -72,10 +72,10 @@ type run1 struct {
 
 // run does everything at once, until the time is over, something is violated, or ctx is done.
 func (e *run1) run(ctx context.Context) {
-	ctx, cancel := context.WithDeadline(ctx, e.ends)
-	defer cancel()
 	var all sync.WaitGroup
 	defer all.Wait()
+	ctx, cancel := context.WithDeadline(ctx, e.ends)
+	defer cancel() // before all are waited for
 	all.Go(func() { e.lag.run(ctx) })
 	all.Go(func() { e.watchServer(ctx) })
 	all.Go(func() { e.watcher.run(ctx) })

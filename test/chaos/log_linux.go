@@ -43,7 +43,7 @@ func (a *arena) heard(line string) {
 	}
 	a.logMu.Unlock()
 	if !alarming.MatchString(line) && !deadly.MatchString(line) {
-		if strings.Contains(line, "plugin/kms: pool") || strings.Contains(line, "[INFO] Reload") {
+		if strings.Contains(line, "plugin/kms: pool") && !strings.Contains(line, ": call: ") || strings.Contains(line, "[INFO] Reload") {
 			a.events.say("server: %s", cutAt(line, 220))
 		}
 		return

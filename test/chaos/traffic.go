@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -273,14 +272,4 @@ func hresult(hr kmswire.HRESULT) error {
 		return nil
 	}
 	return fmt.Errorf("%v", hr)
-}
-
-// names is the targets of an answer, for people.
-func (a answer) names() []string {
-	var all []string
-	for _, e := range a.entries {
-		all = append(all, fmt.Sprintf("%s %d", strings.TrimSuffix(e.target, ".chaos.test."), e.priority))
-	}
-	slices.Sort(all)
-	return all
 }

@@ -42,6 +42,7 @@ type arena struct {
 	lives   []life     // of the server, the present one last
 	offset  time.Duration
 	fulls   []time.Time    // when the disk was filled and freed, by turns
+	lonely  []time.Time    // when the server lost all hosts and had them again, by turns
 	badness []time.Time    // when the Corefile was spoilt and put right, by turns
 	logged  map[string]int // lines of the log that have an excuse, by that
 

@@ -29,15 +29,17 @@ func (b bounds) gone() time.Duration {
 }
 
 // back is by when a host that is well again is answered, after it was seen ill for ill: the pause that was begun last, which
-// has doubled from the interval up to a minute, and then rise passes; ten if it may be taken for one that flaps.
-func (b bounds) back(ill time.Duration, flapping bool) time.Duration {
+// has doubled from the interval up to a minute, and then rise passes; ten if it may be taken for one that flaps. With each
+// reload in that time it was asked once more, and the pause doubled once more.
+func (b bounds) back(ill time.Duration, flapping bool, reloads int) time.Duration {
 	rise := b.rise
 	if flapping {
 		rise = max(rise, window)
 	}
 	pause := b.interval
 	for at := time.Duration(b.fall-1)*early(b.fast()) + early(pause); at <= ill && pause < slowest; at += early(pause) {
-		pause = min(2*pause, max(slowest, b.interval))
+		pause *= 2
 	}
+	pause = max(b.interval, min(pause<<min(reloads, 8), slowest))
 	return late(pause) + time.Duration(rise-1)*late(b.fast()) + b.timeout
 }

@@ -16,7 +16,7 @@ func TestBounds(t *testing.T) {
 	}{
 		{"last tier", usual.lastTier(), 13 * time.Second, 13500 * time.Millisecond},
 		{"gone", usual.gone(), 17400 * time.Millisecond, 18 * time.Second},
-		{"back after an hour", usual.back(time.Hour, false), 70200 * time.Millisecond, 70200 * time.Millisecond},
+		{"back after an hour", usual.back(time.Hour, false, 0), 70200 * time.Millisecond, 70200 * time.Millisecond},
 		{"last tier, as tested", settings.lastTier(), 3200 * time.Millisecond, 3200 * time.Millisecond},
 		{"gone, as tested", settings.gone(), 7600 * time.Millisecond, 7600 * time.Millisecond},
 	} {
@@ -30,16 +30,19 @@ func TestBounds(t *testing.T) {
 func TestBack(t *testing.T) {
 	last := time.Duration(0)
 	for ill := time.Duration(0); ill < 10*time.Minute; ill += time.Second {
-		now := usual.back(ill, false)
+		now := usual.back(ill, false, 0)
 		if now < last {
 			t.Errorf("After %s: %s, and %s after a second less", ill, now, last)
 		}
-		if flapping := usual.back(ill, true); flapping != now+8*late(fastest) {
+		if flapping := usual.back(ill, true, 0); flapping != now+8*late(fastest) {
 			t.Errorf("After %s: %s, %s if it flaps", ill, now, flapping)
+		}
+		if reloaded := usual.back(ill, false, 1); reloaded < now || reloaded > usual.back(time.Hour, false, 0) {
+			t.Errorf("After %s: %s, %s if there was a reload", ill, now, reloaded)
 		}
 		last = now
 	}
-	if first := usual.back(0, false); first != 15200*time.Millisecond {
+	if first := usual.back(0, false, 0); first != 15200*time.Millisecond {
 		t.Errorf("After no time: got %s, want 11 s to the next probe, 2.2 to the one after, and a timeout", first)
 	}
 }

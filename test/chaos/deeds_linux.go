@@ -80,9 +80,17 @@ func (a *arena) carryOutOne(ctx context.Context, f fault) error {
 		}
 		f.last(ctx)
 		return a.startServer(ctx)
-	case isle:
-		return a.maroon(ctx, f)
-	case night:
+	case isle, night:
+		turn := func() {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.lonely = append(a.lonely, time.Now())
+		}
+		turn()
+		defer turn()
+		if f.Kind == isle {
+			return a.maroon(ctx, f)
+		}
 		return a.night(ctx, f)
 	}
 	return fmt.Errorf("there is no fault %q", f.Kind)
@@ -223,7 +231,7 @@ func (a *arena) wasUp(then time.Time) bool {
 
 // change writes another good Corefile.
 func (a *arena) change(turn int) error {
-	a.set(func(now time.Time) { a.reloaded = now })
+	a.set(func(now time.Time) { a.reloaded, a.reloads = now, append(a.reloads, now) })
 	a.events.say("another good Corefile, number %d", a.config.n+1)
 	return a.config.change(turn)
 }
@@ -240,7 +248,7 @@ func (a *arena) spoil(ctx context.Context, f fault) error {
 	}
 	a.events.say("a bad Corefile: %s", what)
 	f.last(ctx)
-	a.set(func(now time.Time) { a.reloaded = now })
+	a.set(func(now time.Time) { a.reloaded, a.reloads = now, append(a.reloads, now) })
 	err = a.config.change(f.Turn)
 	a.mu.Lock()
 	a.badness = append(a.badness, time.Now())

@@ -27,6 +27,11 @@ var excuses = []excuse{
 		defer a.mu.Unlock()
 		return during(a.badness, now, reloadTime)
 	}},
+	{"no host was to be reached", regexp.MustCompile(`every KMS host|all (KMS )?hosts`), func(a *arena, now time.Time) bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return during(a.lonely, now, 90*time.Second) // it is said again once a minute, until one is back
+	}},
 	{"the disk is full", regexp.MustCompile(`no space left|plugin/kms.*(store|stored|kept|keep)`), func(a *arena, now time.Time) bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()

@@ -65,9 +65,10 @@ type world struct {
 
 	mu       sync.Mutex
 	hosts    []*host
-	server   time.Time // up, ready, and not to be stopped
-	reloaded time.Time // when a Corefile was last written
-	marooned time.Time // all hosts were cut off from the server at this moment
+	server   time.Time   // up, ready, and not to be stopped
+	reloaded time.Time   // when a Corefile was last written
+	reloads  []time.Time // when each good Corefile was
+	marooned time.Time   // all hosts were cut off from the server at this moment
 	ttls     map[uint32]bool
 
 	tally      tally
@@ -109,11 +110,14 @@ type tally struct {
 
 // back is by when h is answered again, from now on.
 func (w *world) back(h *host, since time.Time) time.Duration {
-	ill := time.Duration(0)
-	if !h.ill.IsZero() {
-		ill = since.Sub(h.ill)
+	if h.ill.IsZero() {
+		return w.bounds.back(0, false, 0)
 	}
-	return w.bounds.back(max(ill, 0), h.bouts > 1)
+	reloads := 0
+	for i := len(w.reloads) - 1; i >= 0 && w.reloads[i].Add(reloadTime).After(h.ill); i-- {
+		reloads++
+	}
+	return w.bounds.back(max(0, since.Sub(h.ill)), h.bouts > 1, reloads)
 }
 
 // usable is since when the server could use h, as far as anybody can tell; zero if it cannot.
@@ -334,7 +338,9 @@ func (w *world) judgeHost(a answer, h *host, e entry, there bool, living map[*ho
 		w.judgeDead(a, h, e, later(later(h.dead, w.server), alive), where)
 	}
 	if settled := w.settled(h); !there && !settled.IsZero() && settled.Before(a.asked) {
-		w.violated("%s: %s is not in the answer, which lives since %s", where, h.name, a.asked.Sub(w.usable(h)).Round(time.Millisecond))
+		since := w.usable(h)
+		w.violated("%s: %s is not in the answer, which lives for %s: %s is the bound, and the machine withheld %s", where, h.name,
+			a.asked.Sub(since).Round(time.Millisecond), w.back(h, since), w.lag.since(since))
 	}
 	if !w.marooned.IsZero() && w.marooned.Before(a.asked) && !h.announced && h.drained.IsZero() && !h.free.IsZero() {
 		w.tally.HeldBack++

@@ -27,7 +27,7 @@ var excuses = []excuse{
 		defer a.mu.Unlock()
 		return during(a.badness, now, reloadTime)
 	}},
-	{"no host was to be reached", regexp.MustCompile(`every KMS host|all (KMS )?hosts`), func(a *arena, now time.Time) bool {
+	{"no host was to be reached", regexp.MustCompile(`every KMS host|(still )?no KMS host is left`), func(a *arena, now time.Time) bool {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return during(a.lonely, now, 90*time.Second) // it is said again once a minute, until one is back

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/kmsresponder"
-	"github.com/coredns-kms/coredns-kms/test/repository"
 
 	"github.com/miekg/dns"
 )
@@ -58,7 +57,7 @@ func benchDNS(ctx context.Context, args []string, out, progress io.Writer) error
 	if *rounds < 1 || *seconds < 1 || flags.NArg() > 0 {
 		return fmt.Errorf("dns [-rounds N] [-seconds N] [-write], each N from 1")
 	}
-	root, err := repository.Root(ctx)
+	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,7 +67,7 @@ func benchDNS(ctx context.Context, args []string, out, progress io.Writer) error
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(progress, "building")
-	if err := repository.Build(ctx, root, dir, "./build", "./test/bench/server"); err != nil {
+	if err := build(ctx, root, dir, "./build", "./test/bench/server"); err != nil {
 		return err
 	}
 	a, err := newArena(ctx, dir, progress)
@@ -83,7 +82,7 @@ func benchDNS(ctx context.Context, args []string, out, progress io.Writer) error
 	section := report(results, *rounds, *seconds)
 	fmt.Fprint(out, section)
 	if *write {
-		return repository.ReplaceSection(filepath.Join(root, document), "bench dns", section)
+		return replaceSection(filepath.Join(root, document), "bench dns", section)
 	}
 	return nil
 }

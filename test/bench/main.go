@@ -13,7 +13,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -25,9 +28,6 @@ func main() {
 		os.Exit(1)
 	}
 }
-
-// document is where results are kept, below the top of the repository.
-const document = "docs/performance.md"
 
 // run carries out the benchmark that args name; its table goes to out and its progress to progress.
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
@@ -44,4 +44,30 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 	}
 	return fmt.Errorf("which benchmark? There are: dns, rpc, update")
+}
+
+// build compiles the main packages of this module into dir, each under the last element of its path, with what the release
+// build has.
+func build(ctx context.Context, root, dir string, packages ...string) error {
+	for _, pkg := range packages {
+		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", filepath.Join(dir, filepath.Base(pkg)), pkg)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+		}
+	}
+	return nil
+}
+
+// moduleRoot is the top of the repository that the benchmark was started in.
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the module: %w", err)
+	}
+	gomod := strings.TrimSpace(string(out))
+	if filepath.Base(gomod) != "go.mod" {
+		return "", fmt.Errorf("not inside the repository: run it as \"go run ./test/bench\" from its top")
+	}
+	return filepath.Dir(gomod), nil
 }

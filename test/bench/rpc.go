@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/coredns-kms/coredns-kms/test/repository"
 )
 
 // steadyRates are the calls a second at which latency is compared: ones that every way can bear.
@@ -45,7 +43,7 @@ func benchRPC(ctx context.Context, args []string, out, progress io.Writer) error
 	if r.rounds < 1 || r.seconds < 1 || flags.NArg() > 0 {
 		return fmt.Errorf("rpc [-rounds N] [-seconds N] [-write], each N from 1")
 	}
-	root, err := repository.Root(ctx)
+	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,7 +57,7 @@ func benchRPC(ctx context.Context, args []string, out, progress io.Writer) error
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(progress, "building")
-	if err := repository.Build(ctx, root, dir, "./build"); err != nil {
+	if err := build(ctx, root, dir, "./build"); err != nil {
 		return err
 	}
 	arena := func() (*rpcArena, error) { return newRPCArena(ctx, dir, self, filepath.Join(dir, "build")) }
@@ -75,7 +73,7 @@ func benchRPC(ctx context.Context, args []string, out, progress io.Writer) error
 	section := r.report()
 	fmt.Fprint(out, section)
 	if *write {
-		return repository.ReplaceSection(filepath.Join(root, document), "bench rpc", section)
+		return replaceSection(filepath.Join(root, document), "bench rpc", section)
 	}
 	return nil
 }

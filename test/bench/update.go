@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/coredns-kms/coredns-kms/test/repository"
 )
 
 // updatesAtOnce are how many updates are under way.
@@ -45,7 +43,7 @@ func benchUpdate(ctx context.Context, args []string, out, progress io.Writer) er
 	if r.rounds < 1 || r.seconds < 1 || flags.NArg() > 0 {
 		return fmt.Errorf("update [-rounds N] [-seconds N] [-write], each N from 1")
 	}
-	root, err := repository.Root(ctx)
+	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
@@ -56,7 +54,7 @@ func benchUpdate(ctx context.Context, args []string, out, progress io.Writer) er
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintln(progress, "building")
-	if err := repository.Build(ctx, root, dir, "./build"); err != nil {
+	if err := build(ctx, root, dir, "./build"); err != nil {
 		return err
 	}
 	a, err := newUpdateArena(ctx, dir, filepath.Join(dir, "build"))
@@ -70,7 +68,7 @@ func benchUpdate(ctx context.Context, args []string, out, progress io.Writer) er
 	section := r.report()
 	fmt.Fprint(out, section)
 	if *write {
-		return repository.ReplaceSection(filepath.Join(root, document), "bench update", section)
+		return replaceSection(filepath.Join(root, document), "bench update", section)
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ var weights = []struct {
 	weight int
 }{
 	{kill, 20}, {hang, 14}, {slow, 8}, {cut, 12}, {deaf, 8}, {drain, 14}, {good, 8}, {bad, 6},
-	{clock, 7}, {disk, 3}, {names, 4}, {crash, 4}, {stop, 3}, {isle, 3}, {night, 7},
+	{clock, 7}, {disk, 3}, {names, 4}, {crash, 7}, {stop, 6}, {isle, 3}, {night, 2},
 }
 
 // draw draws one fault that begins at at. It is none if what was drawn does not fit.
@@ -138,17 +138,24 @@ func (d *drawing) draw(at time.Duration) (fault, bool) {
 		return f, calm && f.end() < d.length*(100-sprint)/100 && d.whole(f)
 	case isle:
 		f.For = d.between(8*time.Second, 20*time.Second)
+		if f.Turn%3 > 0 {
+			f.At = d.calm(at)
+		}
 		return f, d.whole(f)
 	case night:
 		f.For = d.between(30*time.Second, 45*time.Second)
-		for _, until := range d.busy[:d.fixed] {
-			if until > at {
-				return f, false
-			}
-		}
+		f.At = d.calm(at)
 		return f, d.whole(f)
 	}
 	return f, true // the clock
+}
+
+// calm is from when on all hosts of the Corefile are well, and were seen to be, if nothing begins after at.
+func (d *drawing) calm(at time.Duration) time.Duration {
+	for _, until := range d.busy[:d.fixed] {
+		at = max(at, until+12*time.Second)
+	}
+	return at
 }
 
 // ofHost chooses the host of f.

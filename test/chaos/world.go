@@ -348,7 +348,8 @@ func (w *world) judgeHost(a answer, h *host, e entry, there bool, living map[*ho
 			w.violated("%s: %s is not in the answer, although all hosts were cut off at once: the last good answer was to stay", where, h.name)
 		}
 	}
-	w.notice(a, h, f, there)
+	alive, ok := living[h]
+	w.notice(a, h, f, there, ok && alive.Before(h.dead))
 }
 
 // judgeDead judges the record of a host that is dead since then.
@@ -390,8 +391,9 @@ func (w *world) beside(a answer, h *host, e entry) *host {
 	return nil
 }
 
-// notice measures how long the server took to see what became of h.
-func (w *world) notice(a answer, h *host, f *face, there bool) {
+// notice measures how long the server took to see what became of h. others says that another host has lived all the while since
+// h died: without, there is no bound.
+func (w *world) notice(a answer, h *host, f *face, there, others bool) {
 	switch {
 	case there && !f.missing.IsZero() && a.asked.After(f.missing):
 		if since := w.usable(h); !since.IsZero() && since.After(f.last) {
@@ -400,7 +402,7 @@ func (w *world) notice(a answer, h *host, f *face, there bool) {
 		f.missing = time.Time{}
 	case !there && f.missing.IsZero() && !f.last.IsZero() && a.asked.After(f.last):
 		f.missing = a.asked
-		if !h.dead.IsZero() && h.dead.After(w.server) && h.drained.IsZero() && h.gone.IsZero() {
+		if others && !h.dead.IsZero() && h.dead.After(w.server) && h.drained.IsZero() && h.gone.IsZero() {
 			w.tally.Demoted.add(max(0, f.ahead.Sub(h.dead)), w.bounds.lastTier())
 			w.tally.Gone.add(max(0, f.last.Sub(h.dead)), w.bounds.gone())
 		}

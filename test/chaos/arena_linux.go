@@ -280,6 +280,9 @@ func (a *arena) holdClock() (release func()) {
 	return a.clockMu.RUnlock
 }
 
+// errNoClock: there is no way to the clock of a process alone on this machine.
+var errNoClock = errors.New("on this machine the clock of one process cannot be stepped")
+
 // stepClock sets the clock of the server.
 func (a *arena) stepClock(offset time.Duration) error {
 	a.clockMu.Lock()
@@ -290,7 +293,7 @@ func (a *arena) stepClock(offset time.Duration) error {
 		return errors.New("there is no server")
 	}
 	if a.running.clock == nil {
-		return errors.New("there is no way to it on this machine")
+		return errNoClock
 	}
 	if err := a.running.clock.step(offset); err != nil {
 		return err

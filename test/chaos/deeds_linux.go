@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -27,7 +28,12 @@ func (a *arena) carryOut(ctx context.Context, began time.Time, faults []fault) m
 		}
 		doing.Go(func() {
 			a.events.say("FAULT %s", f)
-			if err := a.carryOutOne(ctx, f); err != nil {
+			err := a.carryOutOne(ctx, f)
+			if errors.Is(err, errNoClock) {
+				a.events.say("%v", err)
+				return // the report has it not at all
+			}
+			if err != nil {
 				a.violate("%s could not be carried out: %v", f, err)
 				return
 			}
@@ -59,7 +65,9 @@ func (a *arena) carryOutOne(ctx context.Context, f fault) error {
 	case bad:
 		return a.spoil(ctx, f)
 	case clock:
-		return a.stepClock(offsets[f.Turn%len(offsets)])
+		offset := offsets[f.Turn%len(offsets)]
+		a.events.say("the server's clock is set to %s off the true time", offset)
+		return a.stepClock(offset)
 	case disk:
 		if err := a.fill(true); err != nil {
 			return err

@@ -26,7 +26,7 @@ const (
 type upstream struct {
 	endpoint string
 
-	silent   atomic.Int64                   // when it last was, in nanoseconds of Unix time; 0 since it answered
+	silent   atomic.Pointer[time.Time]      // when it last was, by the monotonic clock: somebody may set the other; nil since it answered
 	answered atomic.Pointer[netip.AddrPort] // the address that last took a connection
 
 	mu     sync.Mutex
@@ -121,7 +121,7 @@ func (u *upstream) dial(addresses []netip.Addr, port uint16, until time.Time) (*
 // wasSilent reports whether the host lately kept a call waiting in vain.
 func (u *upstream) wasSilent(now time.Time) bool {
 	at := u.silent.Load()
-	return at != 0 && now.UnixNano()-at < int64(silentFor)
+	return at != nil && now.Sub(*at) < silentFor
 }
 
 // upstreams are the hosts that calls went to, by endpoint. They outlive a

@@ -124,9 +124,9 @@ func judged(message []byte, q *kmswire.RequestV4, response []byte, hr kmswire.HR
 // note remembers whether the host keeps calls waiting in vain.
 func (u *upstream) note(o Outcome, now time.Time) {
 	if o == Silent {
-		u.silent.Store(now.UnixNano())
-	} else if o.answered() && u.silent.Load() != 0 {
-		u.silent.Store(0)
+		u.silent.Store(&now)
+	} else if o.answered() && u.silent.Load() != nil {
+		u.silent.Store(nil)
 	}
 }
 

@@ -284,7 +284,8 @@ func (p *Pool) streaks() []streak {
 
 func (h *host) streak() streak {
 	failing := h.health.believed == Suspect || h.health.believed == Down
-	return streak{failing: failing, began: h.began, spoke: failing && h.last.Outcome.Spoke()}
+	// One that is down and passed is on its way back: what it says ends nothing before it is.
+	return streak{failing: failing, began: h.began, spoke: failing && h.last.Outcome != probe.Passed && h.last.Outcome.Spoke()}
 }
 
 func (p *Pool) members() []member {

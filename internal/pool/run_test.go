@@ -457,6 +457,25 @@ func TestSelfSuspicionEndsWhenAHostIsBack(t *testing.T) {
 	})
 }
 
+// TestTheWayBackFromSelfSuspicion: a host that is down needs two passes. Between them the last good answer stays: the network is
+// back, and an empty answer now would park clients for two hours.
+func TestTheWayBackFromSelfSuspicion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := run(t, w, hosts(2), nil)
+		time.Sleep(5 * time.Second)
+		w.kill(silent, 1, 2)
+		time.Sleep(time.Minute)
+		expect(t, p, "192.0.2.1/0 192.0.2.2/1 self-suspected")
+		w.revive(1, 2)
+		time.Sleep(15 * time.Second)
+		expect(t, p, "192.0.2.1/0 192.0.2.2/1 calm")
+		if got := fmt.Sprint(w.settling); strings.Contains(got, "all-down") {
+			t.Errorf("Conditions %s: all were down for a moment, on their way back", got)
+		}
+	})
+}
+
 func TestHostsThatAnswerWronglyAreNotOurFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+// usual is the defaults of the server.
+var usual = bounds{interval: 10 * time.Second, timeout: 2 * time.Second, rise: 2, fall: 3}
+
+// TestBounds: with the defaults they are what docs/design.md and README.md promise.
+func TestBounds(t *testing.T) {
+	for _, tc := range []struct {
+		name           string
+		got, want, max time.Duration
+	}{
+		{"last tier", usual.lastTier(), 13 * time.Second, 13500 * time.Millisecond},
+		{"gone", usual.gone(), 17400 * time.Millisecond, 18 * time.Second},
+		{"back after an hour", usual.back(time.Hour, false, 0), 70200 * time.Millisecond, 70200 * time.Millisecond},
+		{"last tier, as tested", settings.lastTier(), 3200 * time.Millisecond, 3200 * time.Millisecond},
+		{"gone, as tested", settings.gone(), 7600 * time.Millisecond, 7600 * time.Millisecond},
+	} {
+		if tc.got != tc.want || tc.got > tc.max {
+			t.Errorf("%s: got %s, want %s, promised is %s", tc.name, tc.got, tc.want, tc.max)
+		}
+	}
+}
+
+// TestBack: the longer a host was ill, the longer it may be left alone, up to a minute; and one that flaps has to pass ten times.
+func TestBack(t *testing.T) {
+	last := time.Duration(0)
+	for ill := time.Duration(0); ill < 10*time.Minute; ill += time.Second {
+		now := usual.back(ill, false, 0)
+		if now < last {
+			t.Errorf("After %s: %s, and %s after a second less", ill, now, last)
+		}
+		if flapping := usual.back(ill, true, 0); flapping != now+8*late(fastest) {
+			t.Errorf("After %s: %s, %s if it flaps", ill, now, flapping)
+		}
+		if reloaded := usual.back(ill, false, 1); reloaded < now || reloaded > usual.back(time.Hour, false, 0) {
+			t.Errorf("After %s: %s, %s if there was a reload", ill, now, reloaded)
+		}
+		last = now
+	}
+	if first := usual.back(0, false, 0); first != 15200*time.Millisecond {
+		t.Errorf("After no time: got %s, want 11 s to the next probe, 2.2 to the one after, and a timeout", first)
+	}
+}

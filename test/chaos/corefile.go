@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// settings are what the server is asked to do: as it does by default, only five times as fast, so that more happens in a minute.
+var settings = bounds{interval: 2 * time.Second, timeout: time.Second, rise: 2, fall: 3}
+
+const (
+	keyName   = "chaos-key."
+	keySecret = "bm90IGEgc2VjcmV0IGF0IGFsbCwgYnV0IGEga2V5Lg==" // of a network that nobody else is in
+)
+
+// ttls are those of the Corefiles, and what is answered at doubtful moments.
+var ttls = map[uint32]bool{5: true, 20: true, 30: true, 40: true}
+
+// A corefile is where the server's is, and what stands in it now.
+type corefile struct {
+	path, store, socket string
+	hosts               []*host
+	n                   int    // Corefiles written so far: each is another one
+	turn                int    // of the good one
+	good                string // the last
+}
+
+// text is a good Corefile; turn says which of them.
+func (c *corefile) text(turn int) string {
+	var listed, hosts strings.Builder
+	for i, h := range c.hosts {
+		if h.announced {
+			fmt.Fprintf(&hosts, "\t\t%s %s\n", h.address, strings.TrimSuffix(h.name, "."))
+			continue
+		}
+		fmt.Fprintf(&listed, "\t\thost %s priority %d weight %d", strings.TrimSuffix(h.name, "."), i/2*10, 10+(turn*7+i*30)%90)
+		if !h.byName {
+			fmt.Fprintf(&listed, " address %s", h.address)
+		}
+		listed.WriteString("\n")
+	}
+	probe := fmt.Sprintf("\t\tprobe rpc interval %s timeout %s rise %d fall %d\n\t\tttl %ds\n",
+		settings.interval, settings.timeout, settings.rise, settings.fall, 20+turn%3*10)
+	return fmt.Sprintf(`# number %d
+chaos.test:53 {
+	bind %[2]s
+	errors
+	reload 2s 1s
+	tsig {
+		secret %[3]s %[4]s
+	}
+	kms chaos.test {
+%[5]s%[6]s		responder %[2]s:%[7]d {
+			advertise %[8]s
+			warm 20
+		}
+		update {
+			allow 10.77.0.0/24 target *.chaos.test
+			key %[3]s target *.chaos.test
+		}
+		store %[9]s
+		control %[10]s
+	}
+	kms direct.chaos.test {
+%[5]s%[6]s	}
+	hosts {
+		%[2]s %[8]s
+%[11]s	}
+	prometheus %[2]s:9153
+	ready %[2]s:8181
+	pprof %[2]s:6053
+}
+`, c.n, serverAddress, strings.TrimSuffix(keyName, "."), keySecret, listed.String(), probe, port,
+		strings.TrimSuffix(responderName, "."), c.store, c.socket, hosts.String())
+}
+
+// mistakes are ways to spoil a Corefile.
+var mistakes = []struct {
+	name  string
+	spoil func(good string) string
+}{
+	{"a brace is missing", func(g string) string { return strings.Replace(g, "\t\tupdate {", "\t\tupdate", 1) }},
+	{"an unknown property", func(g string) string { return strings.Replace(g, "\t\tstore ", "\t\tstorr ", 1) }},
+	{"an unknown plugin", func(g string) string { return strings.Replace(g, "\terrors\n", "\terorrs\n", 1) }},
+	{"a host twice", func(g string) string {
+		return strings.Replace(g, "\t\tprobe", "\t\thost k9.chaos.test address 10.77.0.99\n\t\thost k9.chaos.test address 10.77.0.99\n\t\tprobe", 1)
+	}},
+	{"a timeout above the interval", func(g string) string { return strings.Replace(g, "timeout 1s", "timeout 3s", 1) }},
+	{"a priority above 65535", func(g string) string { return strings.Replace(g, "priority 0", "priority 70000", 1) }},
+	{"an address to listen on that this machine does not have", func(g string) string {
+		return g + "other.test:53 {\n\tbind 10.77.0.250\n\terrors\n}\n"
+	}},
+	{"a responder where this machine cannot listen", func(g string) string {
+		return strings.Replace(g, fmt.Sprintf("responder %s:%d", serverAddress, port), "responder 10.77.0.250:1688", 1)
+	}},
+	{"a control socket where there is no directory", func(g string) string {
+		return strings.Replace(g, "\t\tcontrol ", "\t\tcontrol /nowhere", 1)
+	}},
+	{"the end is missing", func(g string) string { return g[:len(g)*2/3] }},
+	{"the file is gone", func(string) string { return "" }},
+}
+
+// change writes a good Corefile that differs from the last.
+func (c *corefile) change(turn int) error {
+	c.n++
+	c.turn = turn
+	c.good = c.text(turn)
+	return c.write(c.good)
+}
+
+// spoil writes a bad one and says what is bad about it.
+func (c *corefile) spoil(turn int) (string, error) {
+	c.n++
+	m := mistakes[turn%len(mistakes)]
+	text := m.spoil(c.text(c.turn))
+	if text == "" {
+		return m.name, os.Remove(c.path)
+	}
+	return m.name, c.write(text)
+}
+
+// write replaces the file at once, as editors do.
+func (c *corefile) write(text string) error {
+	next := filepath.Join(filepath.Dir(c.path), "Corefile.next")
+	if err := os.WriteFile(next, []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(next, c.path)
+}

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A scene is a world under a fake clock, in which four hosts of the Corefile and an announced one have been well for an hour.
+type scene struct {
+	*world
+	t *testing.T
+}
+
+func play(t *testing.T, f func(s *scene)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		w := &world{bounds: settings, events: &timeline{began: began}, lag: &lag{began: began}, ttls: ttls,
+			tally: tally{Calls: make(map[string]int)}}
+		for i := range 5 {
+			h := &host{name: "k" + string(rune('1'+i)) + ".chaos.test.", address: netip.AddrFrom4([4]byte{10, 77, 0, byte(11 + i)}), announced: i == 4}
+			h.free, h.known, h.listed = began, began, began
+			w.hosts = append(w.hosts, h)
+			w.begins(h)
+		}
+		w.server = began
+		time.Sleep(time.Hour)
+		f(&scene{w, t})
+	})
+}
+
+// answers has an answer judged, of these hosts by number in the zone of the responder, with their priorities; and the responder.
+func (s *scene) answers(priorities map[int]uint16) {
+	a := answer{zone: viaResponder, asked: time.Now(), over: "udp", ttl: 30, entries: []entry{{target: responderName, port: port}}}
+	for n, priority := range priorities {
+		a.entries = append(a.entries, entry{target: s.hosts[n-1].name, port: port, priority: priority, addresses: []netip.Addr{s.hosts[n-1].address}})
+	}
+	time.Sleep(time.Millisecond)
+	a.come = time.Now()
+	s.judge(a)
+}
+
+// expect wants what was violated, or nothing, and forgets it.
+func (s *scene) expect(want string) {
+	s.t.Helper()
+	switch got := s.broken(); {
+	case want == "" && len(got) > 0:
+		s.t.Errorf("Violated: %s", strings.Join(got, "; "))
+	case want != "" && (len(got) != 1 || !strings.Contains(got[0], want)):
+		s.t.Errorf("Got %q, want one with %q", got, want)
+	}
+	s.violations = nil
+}
+
+// dies kills host n.
+func (s *scene) dies(n int) *host {
+	h := s.hosts[n-1]
+	s.fails(h, true)
+	s.failed(h)
+	return h
+}
+
+// all is everybody, each with the priority 0.
+func all() map[int]uint16 { return map[int]uint16{1: 0, 2: 0, 3: 0, 4: 0, 5: 0} }
+
+func but(n int) map[int]uint16 {
+	m := all()
+	delete(m, n)
+	return m
+}
+
+func TestJudgeWell(t *testing.T) {
+	play(t, func(s *scene) {
+		s.answers(all())
+		s.expect("")
+		s.answers(but(2))
+		s.expect("k2.chaos.test. is not in the answer")
+		s.answers(map[int]uint16{})
+		if len(s.broken()) != 5 {
+			t.Errorf("Nobody is answered: got %q", s.broken())
+		}
+	})
+}
+
+// TestJudgeDead: a dead host may stand among the others, then behind them, then not at all; each until its bound.
+func TestJudgeDead(t *testing.T) {
+	play(t, func(s *scene) {
+		s.dies(3)
+		time.Sleep(settings.lastTier() - 10*time.Millisecond)
+		s.answers(all())
+		s.expect("")
+		time.Sleep(20 * time.Millisecond)
+		s.answers(all())
+		s.expect("is not ahead of it")
+		behind := all()
+		behind[3] = 1
+		s.answers(behind)
+		s.expect("")
+		time.Sleep(settings.gone() - settings.lastTier() - 20*time.Millisecond)
+		s.answers(behind)
+		s.expect("")
+		time.Sleep(30 * time.Millisecond)
+		s.answers(behind)
+		s.expect("is answered, which is dead for")
+		s.answers(but(3))
+		s.expect("")
+		if s.tally.Gone.Times != 1 || s.tally.Gone.Took < settings.gone() || s.tally.Gone.Lag != 1 {
+			t.Errorf("Measured was %+v", s.tally.Gone)
+		}
+	})
+}
+
+// TestJudgeLag: what the machine withheld is allowed on top, and no more.
+func TestJudgeLag(t *testing.T) {
+	play(t, func(s *scene) {
+		s.dies(3)
+		behind := all()
+		behind[3] = 1
+		time.Sleep(settings.gone())
+		s.lag.note(time.Now(), 2*time.Second)
+		time.Sleep(1900 * time.Millisecond)
+		s.answers(behind)
+		s.expect("")
+		time.Sleep(200 * time.Millisecond)
+		s.answers(behind)
+		s.expect("is answered, which is dead for")
+	})
+}
+
+// TestJudgeAllDead: without anybody who lives there is no bound, but for an answer that is not empty.
+func TestJudgeAllDead(t *testing.T) {
+	play(t, func(s *scene) {
+		for n := range 5 {
+			s.dies(n + 1)
+		}
+		time.Sleep(time.Minute)
+		s.answers(all())
+		s.expect("")
+		s.judge(answer{zone: direct, asked: time.Now(), ttl: 5})
+		s.expect("an empty answer")
+	})
+}
+
+// TestJudgeBack: a host that is back is answered by its bound.
+func TestJudgeBack(t *testing.T) {
+	play(t, func(s *scene) {
+		s.answers(all())
+		h := s.dies(3)
+		time.Sleep(20 * time.Second)
+		s.answers(but(3))
+		s.heals(h)
+		s.healed(h, true)
+		time.Sleep(s.bounds.back(20*time.Second, false, 0))
+		s.answers(but(3))
+		s.expect("")
+		time.Sleep(10 * time.Millisecond)
+		s.answers(but(3))
+		s.expect("is not in the answer, which lives for")
+		s.answers(all())
+		s.expect("")
+		if s.tally.Back.Times != 1 || s.tally.Back.Lag != 1 {
+			t.Errorf("Measured was %+v", s.tally.Back)
+		}
+	})
+}
+
+func TestJudgeDrained(t *testing.T) {
+	play(t, func(s *scene) {
+		h := s.hosts[1]
+		h.free = time.Time{} // asked for
+		s.answers(all())
+		s.answers(but(2))
+		s.expect("")
+		h.drained = time.Now()
+		time.Sleep(time.Microsecond)
+		s.answers(all())
+		s.expect("is answered, which was drained")
+		s.answers(but(2))
+		s.expect("")
+		s.called(call{way: "x", zone: -1, began: time.Now(), end: time.Now(), by: h.id()})
+		s.expect("was served by k2.chaos.test., which was drained")
+	})
+}
+
+func TestJudgeAnnounced(t *testing.T) {
+	play(t, func(s *scene) {
+		h := s.hosts[4]
+		h.listed, h.gone = time.Time{}, time.Now()
+		time.Sleep(time.Microsecond)
+		s.answers(but(5))
+		s.expect("")
+		s.answers(all())
+		s.expect("which took its announcement back")
+		h.listed, h.gone = time.Now(), time.Time{}
+		s.answers(but(5))
+		s.expect("")
+		time.Sleep(time.Minute)
+		s.answers(but(5))
+		s.expect("k5.chaos.test. is not in the answer")
+	})
+}
+
+// TestJudgeForm: an answer has to be one.
+func TestJudgeForm(t *testing.T) {
+	play(t, func(s *scene) {
+		for _, tc := range []struct {
+			want  string
+			spoil func(a *answer)
+		}{
+			{"NXDOMAIN", func(a *answer) { a.problem = "it is NXDOMAIN" }},
+			{"TTL 31", func(a *answer) { a.ttl = 31 }},
+			{"stands twice", func(a *answer) { a.entries = append(a.entries, a.entries[0]) }},
+			{"which is no host", func(a *answer) { a.entries = append(a.entries, entry{target: "evil.example."}) }},
+			{"with port 1689", func(a *answer) { a.entries[0].port = 1689 }},
+			{"[10.77.0.99]", func(a *answer) { a.entries[0].addresses = []netip.Addr{netip.MustParseAddr("10.77.0.99")} }},
+		} {
+			a := answer{zone: direct, asked: time.Now(), come: time.Now(), ttl: 5}
+			for _, h := range s.hosts[:4] {
+				a.entries = append(a.entries, entry{target: h.name, port: port})
+			}
+			tc.spoil(&a)
+			s.judge(a)
+			s.expect(tc.want)
+		}
+	})
+}
+
+// TestCallLost: a call may be lost only if nobody lived all the while.
+func TestCallLost(t *testing.T) {
+	play(t, func(s *scene) {
+		lost := func(zone int) {
+			began := time.Now()
+			time.Sleep(time.Second)
+			s.called(call{way: "x", zone: zone, began: began, end: time.Now(), failure: "refused"})
+		}
+		lost(-1)
+		s.expect("is lost, although")
+		for n := range 4 {
+			s.dies(n + 1)
+		}
+		lost(-1)
+		s.expect("k5.chaos.test. lived all the while")
+		lost(direct)
+		s.expect("")
+		s.dies(5)
+		lost(-1)
+		s.expect("")
+		h := s.hosts[0]
+		began := time.Now()
+		s.heals(h)
+		s.healed(h, true)
+		s.called(call{way: "x", zone: -1, began: began.Add(-time.Second), end: time.Now(), failure: "refused"})
+		s.expect("")
+		lost(direct) // it may not be answered yet
+		s.expect("")
+		time.Sleep(time.Microsecond)
+		lost(-1) // the responder asks it all the same
+		s.expect("k1.chaos.test. lived all the while")
+		time.Sleep(2 * time.Minute)
+		lost(direct)
+		s.expect("k1.chaos.test. lived all the while")
+	})
+}
+
+func TestUnanswered(t *testing.T) {
+	play(t, func(s *scene) {
+		s.unanswered(direct, "udp", time.Now(), errors.New("timeout"))
+		s.expect("got no answer")
+		s.reloaded = time.Now()
+		s.unanswered(direct, "udp", time.Now(), errors.New("timeout"))
+		s.server = time.Time{}
+		s.unanswered(direct, "udp", time.Now().Add(time.Hour), errors.New("timeout"))
+		s.expect("")
+	})
+}
+
+// TestJudgeTwoReasons: a host that fails for two reasons is well when both are gone.
+func TestJudgeTwoReasons(t *testing.T) {
+	play(t, func(s *scene) {
+		h := s.dies(1)
+		s.dies(1)
+		s.heals(h)
+		s.healed(h, true)
+		if h.dead.IsZero() || !h.serves.IsZero() || !h.open.IsZero() {
+			t.Errorf("It is well for one reason less: %+v", h)
+		}
+		s.heals(h)
+		s.healed(h, true)
+		if !h.dead.IsZero() || h.serves.IsZero() || h.open.IsZero() {
+			t.Errorf("It is not well: %+v", h)
+		}
+	})
+}

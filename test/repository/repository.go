@@ -1,0 +1,37 @@
+// Package repository is what programs that measure this repository need of it: where it is, its programs, and the pages that
+// results are kept in.
+package repository
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Root is the top of the repository that the program was started in.
+func Root(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the module: %w", err)
+	}
+	gomod := strings.TrimSpace(string(out))
+	if filepath.Base(gomod) != "go.mod" {
+		return "", fmt.Errorf("not inside the repository: run it with \"go run\" from its top")
+	}
+	return filepath.Dir(gomod), nil
+}
+
+// Build compiles main packages of the repository at root into dir, each under the last element of its path, with what the
+// release build has.
+func Build(ctx context.Context, root, dir string, packages ...string) error {
+	for _, pkg := range packages {
+		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", filepath.Join(dir, filepath.Base(pkg)), pkg)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+		}
+	}
+	return nil
+}

@@ -200,6 +200,31 @@ func TestWeeks(t *testing.T) {
 	}
 }
 
+// TestRejected: who comes again and again and is never served, or not since.
+func TestRejected(t *testing.T) {
+	l := New(0)
+	enter := func(client int, counted bool, days ...int) {
+		for _, d := range days {
+			c := call(client, "a", d)
+			c.Counted = counted
+			l.Enter(c)
+		}
+	}
+	enter(0, true, 0, 40)  // served lately
+	enter(1, true, 0)      // served once, and then declined
+	enter(1, false, 39)    //
+	enter(2, false, 0, 39) // never served
+	enter(3, false, 39)    // new
+	enter(4, false, 0)     // gone
+	now := start.Add(40 * day)
+	if got := l.Rejected(now, 30*day); got != 2 {
+		t.Errorf("%d clients call in vain for 30 days, want 2", got)
+	}
+	if got := l.Rejected(now, 41*day); got != 0 {
+		t.Errorf("%d clients call in vain for longer than there is a ledger", got)
+	}
+}
+
 // TestBound: the client that called longest ago makes room, and leaves the counts right.
 func TestBound(t *testing.T) {
 	l := New(3)

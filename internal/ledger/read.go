@@ -148,6 +148,20 @@ func (l *Ledger) Weeks(now time.Time, n int) []int {
 	return weeks
 }
 
+// Rejected counts the clients that call in vain: that called within d before now, and that no host took a request of for as
+// long, though they were known by then.
+func (l *Ledger) Rejected(now time.Time, d time.Duration) int {
+	since, n := now.Add(-d).UnixNano(), 0
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for e := range l.inOrder {
+		if e.last > since && e.served <= since && e.first <= since {
+			n++
+		}
+	}
+	return n
+}
+
 // inOrder is every client, those that called longest ago first.
 func (l *Ledger) inOrder(yield func(*entry) bool) {
 	a, b := l.served.oldest(), l.strangers.oldest()

@@ -156,7 +156,7 @@ func (m *moment) summary() Summary {
 		return out
 	}
 	s := m.book.Summary(m.now)
-	return Summary{Known: s.Clients, Unserved: s.Unserved, Silent90: s.Silent90, Silent150: s.Silent150, Kept: m.book.Kept(),
+	return Summary{Known: s.Clients, Unserved: s.Unserved, Silent90: s.Silent90, Silent150: s.Silent150, Rejected: m.book.Rejected(m.now, 30*day), Kept: m.book.Kept(),
 		Weeks: m.book.Weeks(m.now, Weeks)}
 }
 

@@ -50,6 +50,10 @@ func (m *moment) findings(r *Report) []Finding {
 		add(Warning, "clients", counted(n, "client", "clients")+" did not call for 150 days: activations are valid for 180",
 			"see whether they still exist (kms clients -silent 150); if they do, run slmgr /ato there and look at event 12288")
 	}
+	if n := r.Clients.Rejected; n > 0 {
+		add(Warning, "clients", counted(n, "client calls", "clients call")+" and no host took a request of them for 30 days",
+			"see what hosts answer them (kms clients -unserved, kms why CLIENT): they may need a host key for their product")
+	}
 	m.updateFindings(r.Updates, add)
 	slices.SortStableFunc(all, func(a, b Finding) int { return strings.Compare(a.Severity, b.Severity) }) // critical, warning
 	return all

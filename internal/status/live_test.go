@@ -275,6 +275,10 @@ func TestLiveResponderInAnswer(t *testing.T) {
 func TestLiveFindings(t *testing.T) {
 	silent := ledger.New(0)
 	silent.Enter(ledger.Call{At: time.Now().Add(-160 * day), Client: ledger.ByCMID([16]byte{1}), Host: "kms1.example.org:1688", Counted: true})
+	rejected := ledger.New(0)
+	for _, days := range []int{40, 20, 0} {
+		rejected.Enter(ledger.Call{At: time.Now().Add(-time.Duration(days) * day), Client: ledger.ByCMID([16]byte{2}), Host: "kms1.example.org:1688"})
+	}
 	for _, tt := range []struct {
 		name, script string
 		change       func(*Live)
@@ -293,6 +297,8 @@ func TestLiveFindings(t *testing.T) {
 		}, Warning, []string{"kms1.example.org:1688: it takes calls and has had 0 distinct clients in 30 days; Windows clients need a count of 25"}},
 		{"a client silent", "kms1=up", func(l *Live) { l.Book = func() *engine.Book { return &engine.Book{Ledger: silent} } }, Warning,
 			[]string{"clients: 1 client did not call for 150 days"}},
+		{"a client in vain", "kms1=up", func(l *Live) { l.Book = func() *engine.Book { return &engine.Book{Ledger: rejected} } }, Warning,
+			[]string{"clients: 1 client calls and no host took a request of them for 30 days"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := server(nil, block(t, tt.script))

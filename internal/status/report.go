@@ -170,8 +170,9 @@ type Summary struct {
 	Unserved  int   `json:"unserved"`       // of them, were never served
 	Silent90  int   `json:"silent_90_days"` // did not call for 90 days: half of the 180 that an activation is valid
 	Silent150 int   `json:"silent_150_days"`
-	Kept      bool  `json:"kept"`  // in a store
-	Weeks     []int `json:"weeks"` // clients by weeks since their last call: the first is of this week, the last has all that are older
+	Rejected  int   `json:"rejected_30_days"` // called within 30 days, and no host took a request of them for as long
+	Kept      bool  `json:"kept"`             // in a store
+	Weeks     []int `json:"weeks"`            // clients by weeks since their last call: the first is of this week, the last has all that are older
 }
 
 // Updates is what came of hosts that announced themselves.

@@ -158,7 +158,6 @@ func (a *announcer) send(before []int, weight int, over string) (int, error) {
 	if weight >= 0 {
 		m.Insert([]dns.RR{record(weight)}) // takes the place of the one with another weight
 	}
-	c := dns.Client{Net: over, Timeout: updateTime}
 	to := netip.AddrPortFrom(serverAddress, 53).String()
 	ctx, cancel := context.WithTimeout(context.Background(), updateTime)
 	defer cancel()
@@ -174,14 +173,24 @@ func (a *announcer) send(before []int, weight int, over string) (int, error) {
 	}
 	defer conn.Close()
 	if a.host.signed {
-		// Signed by the server's clock, wherever that is, and the clock is left alone meanwhile.
-		defer a.arena.holdClock()()
-		m.SetTsig(keyName, dns.HmacSHA256, 300, time.Now().Add(a.arena.clockOffset()).Unix())
-		c.TsigSecret = map[string]string{keyName: keySecret}
+		return a.arena.exchangeSigned(ctx, m, conn)
 	}
-	reply, _, err := c.ExchangeWithConnContext(ctx, m, &dns.Conn{Conn: conn, TsigSecret: c.TsigSecret})
-	if errors.Is(err, dns.ErrTime) && a.arena.clockOffset() != 0 {
-		err = nil // signed by the same clock
+	reply, _, err := (&dns.Client{Net: over, Timeout: updateTime}).ExchangeWithConnContext(ctx, m, &dns.Conn{Conn: conn})
+	if err != nil {
+		return 0, err
+	}
+	return reply.Rcode, nil
+}
+
+// exchangeSigned sends an update signed by the server's clock, wherever that is; it is left alone meanwhile.
+func (a *arena) exchangeSigned(ctx context.Context, m *dns.Msg, conn net.Conn) (int, error) {
+	defer a.holdClock()()
+	secrets := map[string]string{keyName: keySecret}
+	m.SetTsig(keyName, dns.HmacSHA256, 300, time.Now().Add(a.clockOffset()).Unix())
+	c := dns.Client{Timeout: updateTime, TsigSecret: secrets}
+	reply, _, err := c.ExchangeWithConnContext(ctx, m, &dns.Conn{Conn: conn, TsigSecret: secrets})
+	if errors.Is(err, dns.ErrTime) && a.clockOffset() != 0 {
+		err = nil // the answer is signed by the same clock
 	}
 	if err != nil {
 		return 0, err

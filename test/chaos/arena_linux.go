@@ -48,6 +48,8 @@ type arena struct {
 
 	logMu   sync.Mutex
 	logFile *bufio.Writer // nil if nobody wants it
+
+	hoarded int // names with addresses, kept to fill the disk; of the goroutine that fills it
 }
 
 // A life is one process of the server.

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/internal/control"
+
+	"github.com/miekg/dns"
 )
 
 // carryOut does what is planned, when it is planned, and returns when all of it is undone or ctx is done. It counts what it did.
@@ -72,7 +76,7 @@ func (a *arena) carryOutOne(ctx context.Context, f fault) error {
 		if err := a.fill(true); err != nil {
 			return err
 		}
-		f.last(ctx)
+		a.hoard(ctx, f)
 		return a.fill(false)
 	case names:
 		trouble := troubles[f.Turn%len(troubles)]
@@ -265,14 +269,52 @@ func (a *arena) spoil(ctx context.Context, f fault) error {
 	return err
 }
 
+// hoard has the server store more and more until the disk does not take it, or f is to be undone: what is overwritten in place
+// needs no room.
+func (a *arena) hoard(ctx context.Context, f fault) {
+	until := time.Now().Add(f.For)
+	for ; time.Now().Before(until) && ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+		if a.hoarded >= maxHoarded {
+			continue
+		}
+		rcode, err := a.announceAddresses(fmt.Sprintf("hoard%d.chaos.test.", a.hoarded))
+		switch {
+		case err == nil && rcode == dns.RcodeSuccess:
+			a.hoarded++
+		case err == nil && rcode == dns.RcodeServerFailure:
+			a.set(func(time.Time) { a.tally.Refused++ })
+		case err == nil:
+			a.violate("addresses of another name are answered %s while the disk is full", dns.RcodeToString[rcode])
+			return
+		}
+	}
+}
+
+// maxHoarded is how many names with addresses the server keeps: four for each host that may be announced.
+const maxHoarded = 64
+
+// announceAddresses announces eight addresses of a name that is no host's, by the key.
+func (a *arena) announceAddresses(name string) (int, error) {
+	m := new(dns.Msg)
+	m.SetUpdate(updatesZone)
+	for i := range 8 {
+		m.Insert([]dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60},
+			A: []byte{10, 77, 1, byte(1 + i)}}})
+	}
+	conn, err := (&net.Dialer{Timeout: updateTime}).Dial("tcp", netip.AddrPortFrom(serverAddress, 53).String())
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	return a.exchangeSigned(context.Background(), m, conn)
+}
+
 // maroon makes all hosts deaf to the server at once, and lets them hear it again. They are well and reach clients.
 func (a *arena) maroon(ctx context.Context, f fault) error {
 	steady := true
 	a.set(func(now time.Time) {
 		for _, h := range a.hosts[:fixedHosts] {
-			// One that was not well before is no witness of it, and was not in the last good answer.
-			settled := a.settled(h)
-			steady = steady && !settled.IsZero() && settled.Before(now)
+			steady = steady && a.steady(h, now)
 		}
 	})
 	for _, m := range a.machines {

@@ -21,6 +21,9 @@ import (
 	"time"
 )
 
+// document is where the report of a long run is kept, below the top of the repository.
+const document = "docs/reliability.md"
+
 // options are what the command line says.
 type options struct {
 	length time.Duration

@@ -12,9 +12,6 @@ import (
 	"time"
 )
 
-// document is where the report of a long run is kept, below the top of the repository.
-const document = "docs/reliability.md"
-
 // A report is what came of a run.
 type report struct {
 	Seed       uint64         `json:"seed"`

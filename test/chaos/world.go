@@ -132,6 +132,17 @@ func (w *world) usable(h *host) time.Time {
 	return last
 }
 
+// steady is whether h is well, was long enough to be seen to be, and is answered in both zones.
+func (w *world) steady(h *host, now time.Time) bool {
+	const seen, lately = 12 * time.Second, 2 * time.Second
+	since := w.usable(h)
+	well := !since.IsZero() && now.Sub(since) > seen
+	for _, f := range h.faces {
+		well = well && now.Sub(f.last) < lately && f.missing.IsZero()
+	}
+	return well
+}
+
 // settled is from when on h must be answered, allowing for lag; zero if it need not.
 func (w *world) settled(h *host) time.Time {
 	since := w.usable(h)

@@ -3,12 +3,15 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain is a clock that says what time it is, when it is asked for that.
@@ -65,4 +68,16 @@ func TestWallClock(t *testing.T) {
 			}
 		}
 	}
+}
+
+// newNamespaceAlone is a namespace without a link to anywhere.
+func newNamespaceAlone(address netip.Addr) (*namespace, error) {
+	n := &namespace{name: "alone", address: address}
+	return n, onThread(func() (err error) {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("a network namespace: %w", err)
+		}
+		n.file, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	})
 }

@@ -120,15 +120,3 @@ func ip(args string) error {
 	}
 	return nil
 }
-
-// newNamespaceAlone is a namespace without a link to anywhere.
-func newNamespaceAlone(address netip.Addr) (*namespace, error) {
-	n := &namespace{name: "alone", address: address}
-	return n, onThread(func() (err error) {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("a network namespace: %w", err)
-		}
-		n.file, err = os.Open("/proc/thread-self/ns/net")
-		return err
-	})
-}

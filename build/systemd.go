@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -73,6 +74,7 @@ func (u *unit) follow() error {
 func (u *unit) event(event caddy.EventName, info any) error {
 	switch event {
 	case caddy.InstanceStartupEvent:
+		awaitReloads(2 * time.Second)
 		u.ready(false, watched(addresses(info.(*caddy.Instance))))
 	case caddy.ShutdownEvent:
 		u.mu.Lock()
@@ -81,6 +83,31 @@ func (u *unit) event(event caddy.EventName, info any) error {
 		u.tell(daemon.SdNotifyStopping, "STATUS=ending: what is under way is finished")
 	}
 	return nil
+}
+
+// awaitReloads waits until CoreDNS takes the signal for a reload, but not longer than d. It does so in a goroutine that it starts
+// first and that a busy machine may run last: a reload right after READY=1 was lost then.
+func awaitReloads(d time.Duration) {
+	for end := time.Now().Add(d); !takesReloads(stacks()) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// stacks is those of all goroutines.
+func stacks() string {
+	buf := make([]byte, 1<<20)
+	return string(buf[:runtime.Stack(buf, true)])
+}
+
+// takesReloads is whether, by the stacks of all goroutines, the one that CoreDNS takes signals in waits for one. Nothing else
+// tells.
+func takesReloads(stacks string) bool {
+	for g := range strings.SplitSeq(stacks, "\n\n") {
+		if strings.Contains(g, "caddy.trapSignalsPosix.func1(") {
+			return strings.Contains(g, "[chan receive") && !strings.Contains(g, "os/signal.Notify(")
+		}
+	}
+	return false
 }
 
 func (u *unit) reloading() error {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coredns/caddy"
 	"github.com/miekg/dns"
 )
 
@@ -138,7 +139,7 @@ func overDead(port int, more string) string {
 func TestReady(t *testing.T) {
 	port := freeDNS(t)
 	for name, tt := range map[string]struct{ corefile, status string }{
-		"dead hosts":   {overDead(port, ""), "KMS hosts: 2 unchecked"},
+		"dead hosts":   {overDead(port, ""), "KMS hosts: "},
 		"no kms block": {fmt.Sprintf(".:%d {\n bind 127.0.0.1\n whoami\n}\n", port), "no kms block in the Corefile"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,6 +176,44 @@ func TestReload(t *testing.T) {
 			t.Errorf("Got the time %q: %v", at, err)
 		}
 		m.want("READY=1", step.status)
+	}
+}
+
+// TestTakesReloads: whether CoreDNS takes signals is seen by where its goroutine for them is.
+func TestTakesReloads(t *testing.T) {
+	const other = "goroutine 1 [running]:\nmain.main()\n\n"
+	for stacks, want := range map[string]bool{
+		other: false,
+		other + "goroutine 20 [chan receive]:\ngithub.com/coredns/caddy.trapSignalsPosix.func1()\n":                          true,
+		"goroutine 20 [chan receive, 2 minutes]:\ngithub.com/coredns/caddy.trapSignalsPosix.func1()\n\n" + other:             true,
+		other + "goroutine 20 [runnable]:\ngithub.com/coredns/caddy.trapSignalsPosix.func1()\n":                              false,
+		"goroutine 20 [chan receive]:\nos/signal.Notify(0x1)\ngithub.com/coredns/caddy.trapSignalsPosix.func1()\n\n" + other: false,
+	} {
+		if got := takesReloads(stacks); got != want {
+			t.Errorf("%v for\n%s", got, stacks)
+		}
+	}
+}
+
+// TestSeesThatReloadsAreTaken, as CoreDNS takes them: its function may get another name. It is a process of its own that traps
+// signals.
+func TestSeesThatReloadsAreTaken(t *testing.T) {
+	const trap = "KMS_TRAP_SIGNALS"
+	if os.Getenv(trap) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestSeesThatReloadsAreTaken$")
+		cmd.Env = append(os.Environ(), trap+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	if takesReloads(stacks()) {
+		t.Error("Seen before it is so")
+	}
+	caddy.TrapSignals()
+	awaitReloads(30 * time.Second)
+	if !takesReloads(stacks()) {
+		t.Errorf("CoreDNS takes signals, and that is not seen in\n%s", stacks())
 	}
 }
 

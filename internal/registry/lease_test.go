@@ -164,6 +164,7 @@ func TestAddressesRunOut(t *testing.T) {
 		}
 		n.set(true, 1)
 		time.Sleep(2 * day)
+		synctest.Wait() // the registry may be at work this very moment
 		if a := g.Snapshot().Addresses; len(a) != 0 || len(*expired) != 1 || states(p) != "" {
 			t.Errorf("A day after the host died: %v, %v, the pool has %q", a, *expired, states(p))
 		}

@@ -119,4 +119,13 @@ func (h *Health) fail(fall int) {
 	}
 }
 
+// anew is h with pauses that begin anew, as if it had just gone down, or just announced itself.
+func (h Health) anew() Health {
+	h.missed = 0
+	if h.believed == Claimed {
+		h.fails = 0 // what its pauses are counted by
+	}
+	return h
+}
+
 func (h Health) flapping() bool { return h.recent >= window }

@@ -229,7 +229,11 @@ func (p *Pool) apply(h *host, e Event, at, now time.Time) {
 
 // publish builds the snapshots of this moment and replaces those of which somebody would see a difference.
 func (p *Pool) publish(now time.Time) {
+	suspected := p.suspicion.active()
 	p.suspicion = p.suspicion.next(now, p.streaks(), p.window())
+	if suspected && !p.suspicion.active() && !p.suspicion.spent {
+		p.reconsider(now)
+	}
 	members, last, answered := p.members(), p.snapshot.Load(), p.answer.Load()
 	p.replace(&p.snapshot, members, now)
 	next := p.snapshot.Load()
@@ -245,6 +249,17 @@ func (p *Pool) publish(now time.Time) {
 	if last != nil && last.Condition != next.Condition {
 		p.means.Observer.Settled(last.Condition, next.Condition, now.Sub(p.settled))
 		p.settled, p.reminded = now, now
+	}
+}
+
+// reconsider has every host that fails asked at once, and the pauses begin anew: suspicion of this machine is over, and what failed
+// during it, asked without backing off, says little about how long each may be left alone now.
+func (p *Pool) reconsider(now time.Time) {
+	for _, h := range p.hosts {
+		if h.health.believed != Up && h.health.fails > 0 {
+			h.health = h.health.anew()
+			p.hasten(h, now)
+		}
 	}
 }
 

@@ -476,6 +476,27 @@ func TestTheWayBackFromSelfSuspicion(t *testing.T) {
 	})
 }
 
+// TestNobodyIsLeftAloneAfterSelfSuspicion: hosts are asked without backing off meanwhile, and those failures do not count as
+// pauses afterwards, when the network comes back to one host a little later than to another.
+func TestNobodyIsLeftAloneAfterSelfSuspicion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := run(t, w, hosts(2), nil)
+		p.Enlist(announced(7), nil, false)
+		w.kill(silent, 7)
+		time.Sleep(5 * time.Second)
+		w.kill(silent, 1, 2)
+		time.Sleep(3 * time.Minute)
+		expect(t, p, "192.0.2.1/0 192.0.2.2/1 self-suspected")
+		w.revive(1)
+		time.Sleep(25 * time.Second)
+		expect(t, p, "192.0.2.1/0 calm")
+		w.revive(2, 7)
+		time.Sleep(30 * time.Second)
+		expect(t, p, "192.0.2.1/0 192.0.2.2/1 kms7.example.org/7 calm")
+	})
+}
+
 func TestHostsThatAnswerWronglyAreNotOurFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

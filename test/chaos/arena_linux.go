@@ -108,8 +108,11 @@ func newArena(binary, dir string, w *world) (*arena, error) {
 		return a, err
 	}
 	a.cleanup = append(a.cleanup, stop)
-	a.config = &corefile{path: filepath.Join(dir, "Corefile"), store: filepath.Join(dir, "store", "kms.db"),
+	a.config = &corefile{path: filepath.Join(dir, "Corefile"), zone: filepath.Join(dir, "zone"), store: filepath.Join(dir, "store", "kms.db"),
 		socket: filepath.Join(dir, "control.sock"), hosts: a.hosts}
+	if err := a.config.writeZone(); err != nil {
+		return a, err
+	}
 	now := time.Now()
 	for _, h := range a.hosts {
 		h.free, h.known = now, now

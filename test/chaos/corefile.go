@@ -21,19 +21,18 @@ var ttls = map[uint32]bool{5: true, 20: true, 30: true, 40: true}
 
 // A corefile is where the server's is, and what stands in it now.
 type corefile struct {
-	path, store, socket string
-	hosts               []*host
-	n                   int    // Corefiles written so far: each is another one
-	turn                int    // of the good one
-	good                string // the last
+	path, zone, store, socket string
+	hosts                     []*host
+	n                         int    // Corefiles written so far: each is another one
+	turn                      int    // of the good one
+	good                      string // the last
 }
 
 // text is a good Corefile; turn says which of them.
 func (c *corefile) text(turn int) string {
-	var listed, hosts strings.Builder
+	var listed strings.Builder
 	for i, h := range c.hosts {
 		if h.announced {
-			fmt.Fprintf(&hosts, "\t\t%s %s\n", h.address, strings.TrimSuffix(h.name, "."))
 			continue
 		}
 		fmt.Fprintf(&listed, "\t\thost %s priority %d weight %d", strings.TrimSuffix(h.name, "."), i/2*10, 10+(turn*7+i*30)%90)
@@ -66,15 +65,25 @@ chaos.test:53 {
 	}
 	kms direct.chaos.test {
 %[5]s%[6]s	}
-	hosts {
-		%[2]s %[8]s
-%[11]s	}
+	file %[11]s chaos.test
 	prometheus %[2]s:9153
 	ready %[2]s:8181
 	pprof %[2]s:6053
 }
 `, c.n, serverAddress, strings.TrimSuffix(keyName, "."), keySecret, listed.String(), probe, port,
-		strings.TrimSuffix(responderName, "."), c.store, c.socket, hosts.String())
+		strings.TrimSuffix(responderName, "."), c.store, c.socket, c.zone)
+}
+
+// writeZone writes the zone that the server's lies over: it has the addresses of hosts that announce themselves.
+func (c *corefile) writeZone() error {
+	var zone strings.Builder
+	fmt.Fprintf(&zone, "$ORIGIN chaos.test.\n$TTL 60\n@ IN SOA %[1]s hostmaster 1 7200 1800 86400 5\n@ IN NS %[1]s\n%[1]s IN A %[2]s\n", responderName, serverAddress)
+	for _, h := range c.hosts {
+		if h.announced {
+			fmt.Fprintf(&zone, "%s IN A %s\n", h.name, h.address)
+		}
+	}
+	return os.WriteFile(c.zone, []byte(zone.String()), 0o644)
 }
 
 // mistakes are ways to spoil a Corefile.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coredns-kms/coredns-kms/internal/control"
 	"github.com/coredns-kms/coredns-kms/test/repository"
 )
 
@@ -149,7 +150,7 @@ func (e *run1) conclude(ctx context.Context) error {
 		fmt.Print(r.table())
 	}
 	if broken := e.broken(); len(broken) > 0 {
-		e.explain(broken)
+		e.explain(ctx, broken)
 		return fmt.Errorf("%d violations with seed %d", len(broken), e.options.seed)
 	}
 	if e.options.write {
@@ -163,7 +164,7 @@ func (e *run1) conclude(ctx context.Context) error {
 }
 
 // explain prints what was violated, and what happened before.
-func (e *run1) explain(broken []string) {
+func (e *run1) explain(ctx context.Context, broken []string) {
 	const shown, before, lines = 20, 40 * time.Second, 250
 	fmt.Fprintf(os.Stderr, "\nVIOLATED, with seed %d:\n", e.options.seed)
 	for i, text := range broken {
@@ -173,7 +174,25 @@ func (e *run1) explain(broken []string) {
 		}
 		fmt.Fprintln(os.Stderr, "  "+text)
 	}
+	e.ask(ctx)
 	fmt.Fprintln(os.Stderr, "What happened before, in seconds:")
 	now := time.Now()
 	e.events.print(os.Stderr, now.Add(-before), now, lines)
+}
+
+// ask prints what the server says of its hosts now.
+func (e *run1) ask(ctx context.Context) {
+	known, err := control.Client{Socket: e.config.socket}.Hosts(ctx)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "The server does not say what it knows of its hosts: %v\n", err)
+		return
+	}
+	fmt.Fprintln(os.Stderr, "What the server says of its hosts now:")
+	for _, p := range known.Pools {
+		fmt.Fprintf(os.Stderr, "    %s: %s\n", p.Name, p.Condition)
+		for _, h := range p.Hosts {
+			fmt.Fprintf(os.Stderr, "        %s %v is %s since %s, was asked %s ago: %s\n", h.Endpoint, h.Addresses, h.State,
+				h.Since.Format(time.TimeOnly), time.Since(h.Probed.Add(-e.clockOffset())).Round(time.Millisecond), h.Error)
+		}
+	}
 }

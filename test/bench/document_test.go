@@ -37,7 +37,9 @@ func TestDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := withSection(string(page), "bench dns", "figures\n"); err != nil {
-		t.Error(err)
+	for _, b := range append(benchmarks, benchmark{name: "targets"}) {
+		if _, err := withSection(string(page), "bench "+b.name, "figures\n"); err != nil {
+			t.Error(err)
+		}
 	}
 }

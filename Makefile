@@ -17,7 +17,7 @@ date  = $(shell date --utc --date=@$(SOURCE_DATE_EPOCH) $(1))
 # packaging/ is a module of its own: none of what its tools need gets into the program's go.mod.
 tool  = $(shell GOARCH= go -C packaging tool -n $(1))
 
-.PHONY: help build test deb clean
+.PHONY: help build test bench deb clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -28,6 +28,9 @@ build: $(DIST)/$(ARCH)/coredns-kms ## the program, as dist/ARCH/coredns-kms
 
 test: ## all tests that need no other program than Go
 	go test ./...
+
+bench: ## measure the program beside others, into docs/performance.md; takes half an hour, Debian, root if some are missing
+	go run ./test/bench all -write
 
 deb: $(DIST)/$(ARCH)/coredns-kms documents ## the Debian package, as dist/coredns-kms_VERSION_ARCH.deb
 	$(call tool,nfpm) package --config packaging/nfpm.yaml --packager deb --target $(DIST)/

@@ -39,7 +39,9 @@ func (q *query) service() (int, error) {
 	case NoData:
 		return q.noData(pool.AllDown)
 	}
-	q.answer = p.words
+	if q.handler.Questions != nil {
+		q.answer = p.words()
+	}
 	m := q.reply()
 	var why *dns.OPT
 	if result == FailOpen {

@@ -51,7 +51,7 @@ var benchmarks = []benchmark{
 	{"rpc", 5, 3, []string{"haproxy"}, benchRPC, profileRPC},
 	{"detect", 5, 20, []string{"haproxy", "pdns_server"}, benchDetect, nil},
 	{"update", 5, 2, []string{"dnsperf", "named"}, benchUpdate, nil},
-	{"settings", 7, 2, []string{"dnsperf"}, benchSettings, nil},
+	{"settings", 5, 2, []string{"dnsperf"}, benchSettings, nil},
 }
 
 // bench is one run of a benchmark.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -44,24 +45,21 @@ func goneAndBack(all []detected, k, i, seconds int) (gone, back string) {
 		}
 		went = append(went, s.gone)
 	}
-	gone, back = inSeconds(went), inSeconds(came)
-	if kept > 0 {
-		gone += fmt.Sprintf("%d of %d times not within %d", kept, len(all), seconds)
-	}
-	if lost > 0 {
-		back += fmt.Sprintf("%d of %d times not within %.0f", lost, len(all), backTime.Seconds())
-	}
-	return gone, back
+	return cell(went, kept, len(all), float64(seconds)), cell(came, lost, len(all), backTime.Seconds())
 }
 
-// inSeconds is the spread of all, and "" if there is none.
-func inSeconds(all []time.Duration) string {
-	var values []float64
-	for _, d := range all {
-		values = append(values, d.Seconds())
+// cell is the spread of times, and how often of all it took longer than that many seconds.
+func cell(times []time.Duration, beyond, all int, seconds float64) string {
+	var parts []string
+	if len(times) > 0 {
+		var values []float64
+		for _, d := range times {
+			values = append(values, d.Seconds())
+		}
+		parts = append(parts, spreadOf(values).with("%.1f"))
 	}
-	if len(values) == 0 {
-		return ""
+	if beyond > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d times not within %.0f", beyond, all, seconds))
 	}
-	return spreadOf(values).with("%.1f") + " "
+	return strings.Join(parts, ", ")
 }

@@ -28,7 +28,7 @@ var contenders = []contender{
 	lua,
 }
 
-// steadyRate is the load, in queries a second, at which latency is measured: one that every contender can bear.
+// steadyRate is the load, in queries a second, at which latency is measured: one that every contender can bear that is not slow.
 const steadyRate = 10_000
 
 // benchDNS measures every contender in each of several rounds.
@@ -187,6 +187,9 @@ func (a *arena) measure(ctx context.Context, s server, seconds int) (sample, err
 	found, full, err := s.loaded(ctx, a.records, seconds)
 	if err != nil {
 		return sample{}, err
+	}
+	if s.slow {
+		return found, nil
 	}
 	queries, err := a.records.queries()
 	if err != nil {

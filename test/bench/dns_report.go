@@ -27,13 +27,18 @@ func dnsFinding(servers []server, results [][]sample) finding {
 			times = "1"
 		}
 		cpu := over(samples, func(s sample) float64 { return microseconds(s.cpu) })
+		p50 := over(samples, func(s sample) float64 { return microseconds(s.latency.p50) }).with("%.0f")
+		p99 := over(samples, func(s sample) float64 { return microseconds(s.latency.p99) }).with("%.0f")
+		if s.slow {
+			p50, p99 = "too slow", "too slow"
+		}
 		figures = append(figures, []string{
 			s.name,
 			fmt.Sprint(s.octets),
 			cpu.with("%.1f"),
 			over(samples, func(s sample) float64 { return s.perSecond }).with("%.0f"),
-			over(samples, func(s sample) float64 { return microseconds(s.latency.p50) }).with("%.0f"),
-			over(samples, func(s sample) float64 { return microseconds(s.latency.p99) }).with("%.0f"),
+			p50,
+			p99,
 			over(samples, func(s sample) float64 { return 100 * s.lost }).with("%.2f"),
 			times,
 		})

@@ -47,7 +47,7 @@ func (l load) run(ctx context.Context) (outcome, error) {
 	}
 	report, err := exec.CommandContext(ctx, "dnsperf", args...).CombinedOutput()
 	if err != nil {
-		return outcome{}, fmt.Errorf("dnsperf: %w\n%s", err, report)
+		return outcome{}, fmt.Errorf("dnsperf: %w\n%s", err, end(report))
 	}
 	return parseReport(report)
 }
@@ -62,7 +62,7 @@ func parseReport(report []byte) (outcome, error) {
 	number := func(what string) float64 {
 		m := regexp.MustCompile(what + ` +([0-9.]+)`).FindSubmatch(report)
 		if m == nil {
-			missing = fmt.Errorf("no %q in dnsperf's report:\n%s", what, report)
+			missing = fmt.Errorf("no %q in dnsperf's report:\n%s", what, end(report))
 			return 0
 		}
 		n, err := strconv.ParseFloat(string(m[1]), 64)
@@ -83,12 +83,15 @@ func parseReport(report []byte) (outcome, error) {
 	case missing != nil:
 		return o, missing
 	case good != o.completed:
-		return o, fmt.Errorf("not every answer is NOERROR:\n%s", report)
+		return o, fmt.Errorf("not every answer is NOERROR:\n%s", end(report))
 	case o.completed == 0 || o.lost*10 > o.completed:
-		return o, fmt.Errorf("%w:\n%s", errLost, report)
+		return o, fmt.Errorf("%w:\n%s", errLost, end(report))
 	}
 	return o, nil
 }
+
+// end is the last octets of a report, for people: a verbose one has a line for each answer.
+func end(report []byte) []byte { return report[max(0, len(report)-600):] }
 
 // answerTimes is the latencies in a verbose report, which has a line for each answer: "> NOERROR NAME TYPE SECONDS".
 func answerTimes(report []byte) (all []time.Duration) {

@@ -45,7 +45,7 @@ type benchmark struct {
 
 // benchmarks is in the order of the document.
 var benchmarks = []benchmark{
-	{"dns", 7, 2, []string{"dnsperf", "named", "knotd", "pdns_server", "gdnsd"}, benchDNS, profileDNS},
+	{"dns", 5, 2, []string{"dnsperf", "named", "knotd", "pdns_server", "gdnsd"}, benchDNS, profileDNS},
 	{"scale", 5, 1, []string{"dnsperf", "named", "pdns_server"}, benchScale, nil},
 	{"churn", 5, 3, []string{"dnsperf"}, benchChurn, nil},
 	{"rpc", 5, 3, []string{"haproxy"}, benchRPC, profileRPC},

@@ -24,14 +24,14 @@ var (
 // not everywhere; a zone file for each zone makes no difference where there is one; and a hundred hosts in ten thousand zones
 // are two million records for all but kms, who keeps them once.
 var sizes = []size{
-	{1, 1, []contender{kmsItself, constant, file, bind}},
-	{4, 1, []contender{kmsItself, constant, file, bind, luaShared}},
-	{100, 1, []contender{kmsItself, constant, file, bindBare}},
-	{1, 100, []contender{kmsItself, constant, file, bind}},
-	{4, 100, []contender{kmsItself, constant, file, fileEach, bind, luaShared}},
-	{100, 100, []contender{kmsItself, constant, file, bindBare}},
-	{1, 10_000, []contender{kmsItself, constant, file, bind}},
-	{4, 10_000, []contender{kmsItself, constant, file, fileEach, bind, luaShared}},
+	{1, 1, []contender{kmsItself, file, bind}},
+	{4, 1, []contender{kmsItself, file, bind, luaShared}},
+	{100, 1, []contender{kmsItself, file, bindBare}},
+	{1, 100, []contender{kmsItself, file, bind}},
+	{4, 100, []contender{kmsItself, file, fileEach, bind, luaShared}},
+	{100, 100, []contender{kmsItself, file, bindBare}},
+	{1, 10_000, []contender{kmsItself, file, bind}},
+	{4, 10_000, []contender{kmsItself, file, fileEach, bind, luaShared}},
 	{100, 10_000, []contender{kmsItself}},
 }
 

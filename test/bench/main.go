@@ -1,13 +1,10 @@
 // Command bench measures whole processes against each other, all in one run, since only ratios within a run mean anything on
 // a machine that others use too. From the top of the repository:
 //
-//	go run ./test/bench NAME [-rounds N] [-seconds N] [-write]
+//	go run ./test/bench NAME... [-rounds N] [-seconds N] [-brief] [-write]
 //
-// measures one thing (dns, scale, churn, rpc, detect, update, settings), and
-//
-//	go run ./test/bench all [-brief] [-write]
-//
-// everything but settings, which is of interest to who changes the program. With -write it puts what it found into
+// measures dns, scale, churn, rpc, detect, update, settings, or all, which is everything but settings: those are of interest to
+// who changes the program. With -write it puts what it found into
 // docs/performance.md. What it needs of other people's programs is installed from Debian's packages if it is missing.
 package main
 
@@ -71,38 +68,54 @@ type finding struct {
 
 // run carries out what args name; its tables go to out and its progress to progress.
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
-	names := []string{"all"}
-	for _, b := range benchmarks {
-		names = append(names, b.name)
-	}
 	if len(args) > 0 && args[0] == rpcHosts {
 		return serveHosts(ctx, args[1:])
 	}
-	if len(args) == 0 || !slices.Contains(names, args[0]) {
-		return fmt.Errorf("which benchmark? There are: %s", strings.Join(names, ", "))
+	names := args
+	if first := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }); first >= 0 {
+		names = args[:first]
 	}
-	w := work{out: out, progress: progress}
-	flags := flag.NewFlagSet("bench "+args[0], flag.ContinueOnError)
+	todo, err := named(names)
+	if err != nil {
+		return err
+	}
+	w := work{todo: todo, out: out, progress: progress}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&w.rounds, "rounds", 0, "how often each contender is measured, if not as often as usual")
 	flags.IntVar(&w.seconds, "seconds", 0, "how long each time, if not as long as usual")
 	flags.BoolVar(&w.write, "write", false, "put the result into "+document)
 	brief := flags.Bool("brief", false, "one short round, to see that everything works: the figures mean nothing")
 	flags.StringVar(&w.profile, "profile", "", "measure nothing; write a processor profile of kms at full load into this `file` (dns, rpc)")
-	if err := flags.Parse(args[1:]); err != nil {
+	if err := flags.Parse(args[len(names):]); err != nil {
 		return err
 	}
 	if *brief {
 		w.rounds, w.seconds = 1, 1
 	}
 	if w.rounds < 0 || w.seconds < 0 || flags.NArg() > 0 {
-		return fmt.Errorf("%s [-rounds N] [-seconds N] [-brief] [-write], each N from 1", args[0])
-	}
-	for _, b := range benchmarks {
-		if b.name == args[0] || args[0] == "all" && b.name != "settings" {
-			w.todo = append(w.todo, b)
-		}
+		return fmt.Errorf("NAME... [-rounds N] [-seconds N] [-brief] [-write], each N from 1")
 	}
 	return w.do(ctx)
+}
+
+// named is the benchmarks of these names, in the order of the document.
+func named(names []string) (todo []benchmark, err error) {
+	known := []string{"all"}
+	for _, b := range benchmarks {
+		known = append(known, b.name)
+		if slices.Contains(names, b.name) || slices.Contains(names, "all") && b.name != "settings" {
+			todo = append(todo, b)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("no benchmark is called %q; there are: %s", name, strings.Join(known, ", "))
+		}
+	}
+	if len(todo) == 0 {
+		return nil, fmt.Errorf("which benchmark? There are: %s", strings.Join(known, ", "))
+	}
+	return todo, nil
 }
 
 // build compiles main packages of this module into dir, each under the last element of its path, with what the release build

@@ -86,5 +86,9 @@ func circumstances(b bench) string {
 	if others := versions(b.needs); others != "" {
 		words = append(words, others)
 	}
-	return fmt.Sprintf("Measured %s. %d rounds of %d s; medians (least–most).", strings.Join(words, ", "), b.rounds, b.seconds)
+	load := "unknown"
+	if average, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load = strings.Join(strings.Fields(string(average))[:3], ", ")
+	}
+	return fmt.Sprintf("Measured %s; load average at the end %s. %d rounds of %d s; medians (least–most).", strings.Join(words, ", "), load, b.rounds, b.seconds)
 }

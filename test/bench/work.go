@@ -53,7 +53,7 @@ func (w work) do(ctx context.Context) error {
 		}
 		reached = append(reached, found.targets...)
 	}
-	if len(w.todo) > 1 {
+	if len(w.todo) > 1 && w.profile == "" {
 		return w.publish(root, "targets", finding{section: targetReport(reached)})
 	}
 	return nil

@@ -9,6 +9,7 @@ ARCH              ?= $(shell go env GOARCH)
 MAINTAINER        ?= The coredns-kms authors <root@localhost>
 DIST              ?= dist
 FUZZTIME          ?= 10m
+CHAOS_FOR         ?= 10m
 
 export VERSION SOURCE_DATE_EPOCH ARCH MAINTAINER DIST
 export CGO_ENABLED = 0
@@ -18,7 +19,7 @@ date  = $(shell date --utc --date=@$(SOURCE_DATE_EPOCH) $(1))
 # packaging/ is a module of its own: none of what its tools need gets into the program's go.mod.
 tool  = $(shell GOARCH= go -C packaging tool -n $(1))
 
-.PHONY: help build test fuzz deb clean
+.PHONY: help build test bench fuzz chaos deb clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -30,8 +31,14 @@ build: $(DIST)/$(ARCH)/coredns-kms ## the program, as dist/ARCH/coredns-kms
 test: ## all tests that need no other program than Go
 	go test ./...
 
+bench: ## measure the program beside others, into docs/performance.md; takes half an hour, Debian, root if some are missing
+	go run ./test/bench all -write
+
 fuzz: ## all fuzz tests, FUZZTIME=10m each, with the table in docs/reliability.md
 	go run ./test/fuzz -for $(FUZZTIME) -write
+
+chaos: ## everything going wrong around the program for CHAOS_FOR=10m, as root on Linux, with the table in docs/reliability.md
+	go run ./test/chaos -for $(CHAOS_FOR) -write
 
 deb: $(DIST)/$(ARCH)/coredns-kms documents ## the Debian package, as dist/coredns-kms_VERSION_ARCH.deb
 	$(call tool,nfpm) package --config packaging/nfpm.yaml --packager deb --target $(DIST)/

@@ -78,6 +78,7 @@ func (p *blockParser) zones(args []string) error {
 			return p.c.Errf("%q is not a zone: a domain name, as in corp.example.org", a)
 		}
 	}
+	known := make(map[string]bool)
 	for _, z := range plugin.OriginsFromArgsOrServerBlock(args, p.c.ServerBlockKeys) {
 		if !plugin.Zones(origins(p.c)).Contains(z) {
 			return p.c.Errf("zone %q is not in the zones of its server block (%s): no question for it would come here",
@@ -86,12 +87,13 @@ func (p *blockParser) zones(args []string) error {
 		if len(config.ServiceName(z)) > 254 {
 			return p.c.Errf("zone %q is too long: _vlmcs._tcp in it would be no domain name", z)
 		}
-		if slices.Contains(p.site.Zones, z) {
+		if known[z] {
 			if len(args) > 0 {
 				return p.c.Errf("zone %q twice in one kms block", z)
 			}
 			continue // one zone on several ports or transports
 		}
+		known[z] = true
 		p.site.Zones = append(p.site.Zones, z)
 	}
 	return nil

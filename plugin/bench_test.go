@@ -21,9 +21,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxAllocations is what one SRV answer may take in the handler: the message, its question, one array for all its records,
+// maxAllocations is what one SRV answer may take in the handler: the message with its question and all its records in one piece,
 // and one more for whoever needs records of his own.
-const maxAllocations = 4
+const maxAllocations = 2
 
 // mostHosts is the largest pool that the figures are for.
 const mostHosts = 4

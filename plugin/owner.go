@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
@@ -36,7 +37,7 @@ type prepared struct {
 	services []dns.RR   // in the order of snapshot.Records
 	glue     [][]dns.RR // addresses of each one's target, if that is in the zone
 	glued    int        // records in glue
-	words    *history.Answer
+	words    func() *history.Answer
 	length   int // octets of a reply with everything, not compressed, OPT record apart
 }
 
@@ -105,7 +106,8 @@ func (o *owner) prepare(s *pool.Snapshot) *prepared {
 		length.Extra = append(length.Extra, p.glue[i]...)
 	}
 	p.length = length.Len()
-	p.words = inWords(p.services)
+	// Most servers show them to nobody, and with many zones every change of health makes all records anew.
+	p.words = sync.OnceValue(func() *history.Answer { return inWords(p.services) })
 	return p
 }
 
@@ -150,12 +152,15 @@ func addressRecord(name string, a netip.Addr, ttl uint32) dns.RR {
 // (RFC 2782): kms-192-0-2-10.<zone>, or kms- and the eight groups of an IPv6 address in full, which never begin or end with
 // a hyphen.
 func madeUpName(a netip.Addr, zone string) string {
-	label := "kms-" + strings.NewReplacer(".", "-", ":", "-").Replace(a.StringExpanded())
+	label := "kms-" + hyphens.Replace(a.StringExpanded())
 	if zone == "." {
 		return label + "."
 	}
-	return fmt.Sprintf("%s.%s", label, zone)
+	return label + "." + zone
 }
+
+// hyphens makes a label of an address. A replacer is dear to make, and one is needed for each host in each zone.
+var hyphens = strings.NewReplacer(".", "-", ":", "-")
 
 // CheckNames says whether the names that have to be made up fit into the zones.
 func (s *Site) CheckNames() error {

@@ -39,22 +39,41 @@ func (q *query) service() (int, error) {
 	case NoData:
 		return q.noData(pool.AllDown)
 	}
-	q.answer = p.words
-	m := q.reply()
+	if q.handler.Questions != nil {
+		q.answer = p.words()
+	}
 	var why *dns.OPT
 	if result == FailOpen {
 		why = q.explanation(p.snapshot.Condition, true)
 	}
-	q.fill(m, p, why)
+	m := q.fill(p, why)
 	return q.write(m, result)
 }
 
-// fill puts p's records into m, and as many addresses as the client has room for, so that a reply is only truncated if an
-// SRV record did not fit. why is an OPT record to go with it, or nil.
-func (q *query) fill(m *dns.Msg, p *prepared, why *dns.OPT) {
+// compact is a reply in one piece of memory: its question, and the records of up to four hosts with an address each, with room
+// behind for the OPT record that is appended to the additional section.
+type compact struct {
+	msg      dns.Msg
+	question [1]dns.Question
+	records  [2*4 + 1]dns.RR
+}
+
+// fill is a reply with p's records, and as many addresses as the client has room for, so that it is only truncated if an SRV
+// record did not fit. why is an OPT record to go with it, or nil.
+func (q *query) fill(p *prepared, why *dns.OPT) *dns.Msg {
+	c := new(compact)
+	m := &c.msg
+	asked := q.state.Req
+	m.Id, m.Response, m.Authoritative = asked.Id, true, true
+	m.RecursionDesired, m.CheckingDisabled = asked.RecursionDesired, asked.CheckingDisabled
+	c.question[0] = asked.Question[0]
+	m.Question = c.question[:]
+
 	n := len(p.services)
-	// One allocation for both sections; the room behind is for the OPT record that is appended to the additional section.
-	records := make([]dns.RR, 0, n+p.glued+1)
+	records := c.records[:0]
+	if all := n + p.glued + 1; all > len(c.records) {
+		records = make([]dns.RR, 0, all)
+	}
 	if q.state.Do() {
 		// In one order only: dnssec keys its cache of signatures by the records in their order.
 		records = append(records, p.services...)
@@ -85,6 +104,7 @@ func (q *query) fill(m *dns.Msg, p *prepared, why *dns.OPT) {
 	if why != nil {
 		m.Extra = append(m.Extra, why)
 	}
+	return m
 }
 
 // sealLength is about as long as a TSIG record gets: HMAC-SHA-512 under a key with a name of sixty octets.

@@ -28,13 +28,13 @@ func Delegated(zone string) bool { return strings.HasPrefix(zone, serviceLabels)
 
 // validateZones says whether b can answer for its zones.
 func (b Block) validateZones() error {
-	for i, zone := range b.Zones {
+	of := make(map[string]string, len(b.Zones)) // zone, by service name
+	for _, zone := range b.Zones {
 		service := ServiceName(zone)
-		for _, earlier := range b.Zones[:i] {
-			if service == ServiceName(earlier) {
-				return fmt.Errorf("zones %q and %q are both about %s: leave one", earlier, zone, service)
-			}
+		if earlier, ok := of[service]; ok {
+			return fmt.Errorf("zones %q and %q are both about %s: leave one", earlier, zone, service)
 		}
+		of[service] = zone
 		if !Delegated(zone) {
 			continue
 		}

@@ -3,195 +3,145 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/kmsresponder"
-
-	"github.com/miekg/dns"
 )
 
-// A contender is a way to answer the records.
-type contender struct {
-	name    string
-	binary  string               // of build
-	answers func(records) string // the lines of its Corefile that make it answer
-	target  float64              // kms shall answer so many times as much per CPU second; 0 for none
-}
-
-// contenders begins with the one that all are compared with. All but the last run in one binary.
+// contenders begins with the one that the others in its binary are compared with.
 var contenders = []contender{
-	{name: "kms", binary: "server", answers: records.kms},
-	{name: "constant message (the ceiling)", binary: "server", answers: records.constant, target: 0.90},
-	{name: "file", binary: "server", answers: records.zoneFile, target: 1.7},
-	{name: "template", binary: "server", answers: records.template, target: 2.5},
-	{name: "kms behind errors and prometheus", binary: "server", answers: records.kmsWatched},
-	{name: "kms in the default build", binary: "build", answers: records.kms},
+	kms,
+	constant,
+	file,
+	{name: "CoreDNS template", command: coreDNS("server", records.template), coreDNS: true, target: 2.5},
+	{name: "kms behind errors and prometheus", command: coreDNS("server", records.kmsWatched), coreDNS: true},
+	kmsItself,
+	bind,
+	{name: "Knot", command: startKnot, outside: true},
+	{name: "gdnsd, without addresses", command: startGdnsd, outside: true, bare: true},
+	{name: "PowerDNS, packet cache", command: startPowerDNS, outside: true},
+	luaShared,
+	lua,
 }
 
-// steadyRate is the load, in queries a second, at which latency is measured: one that every contender can bear.
+// steadyRate is the load, in queries a second, at which latency is measured: one that every contender can bear that is not slow.
 const steadyRate = 10_000
 
-// A sample is what one round found of one contender.
-type sample struct {
-	cpu       time.Duration // for each answered query
-	perSecond float64       // answers, with as many queries as come back
-	latency   time.Duration // average at steadyRate
-	lost      float64       // of all queries
-}
-
 // benchDNS measures every contender in each of several rounds.
-func benchDNS(ctx context.Context, args []string, out, progress io.Writer) error {
-	flags := flag.NewFlagSet("bench dns", flag.ContinueOnError)
-	rounds := flags.Int("rounds", 5, "how often each contender is measured")
-	seconds := flags.Int("seconds", 5, "how long each time")
-	write := flags.Bool("write", false, "put the result into "+document)
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if *rounds < 1 || *seconds < 1 || flags.NArg() > 0 {
-		return fmt.Errorf("dns [-rounds N] [-seconds N] [-write], each N from 1")
-	}
-	root, err := moduleRoot(ctx)
+func benchDNS(ctx context.Context, b bench) (finding, error) {
+	a, err := newArena(ctx, b, 4, 100)
 	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "kms-bench")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	fmt.Fprintln(progress, "building")
-	if err := build(ctx, root, dir, "./build", "./test/bench/server"); err != nil {
-		return err
-	}
-	a, err := newArena(ctx, dir, progress)
-	if err != nil {
-		return err
+		return finding{}, err
 	}
 	defer a.stop()
-	results, err := a.rounds(ctx, *rounds, *seconds)
-	if err != nil {
-		return err
+	if err := a.startAll(ctx, contenders); err != nil {
+		return finding{}, err
 	}
-	section := report(results, *rounds, *seconds)
-	fmt.Fprint(out, section)
-	if *write {
-		return replaceSection(filepath.Join(root, document), "bench dns", section)
+	results, err := a.rounds(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	return dnsFinding(a.servers, results), nil
+}
+
+// arena is servers that run, and the hosts that they check.
+type arena struct {
+	bench
+	records records
+	servers []server
+	hosts   func() // stops them
+}
+
+// newArena starts the hosts.
+func newArena(ctx context.Context, b bench, hosts, zones int) (a *arena, err error) {
+	a = &arena{bench: b}
+	dir := filepath.Join(b.dir, fmt.Sprintf("%s-%d-%d", b.name, hosts, zones))
+	port, err := a.startHosts(ctx, hosts)
+	a.records = records{dir: dir, port: port, hosts: hosts, zones: zones}
+	return a, err
+}
+
+// startHosts starts rehearsal hosts, each on an address of its own, all on the port it returns. They run in this process, so
+// that what they use is not charged to the server that asks them.
+func (a *arena) startHosts(ctx context.Context, n int) (port int, err error) {
+	addresses := make([]string, n)
+	for i := range addresses {
+		addresses[i] = hostAddress(i)
+	}
+	a.hosts, port, err = serveAt(ctx, addresses, func(ln net.Listener) net.Listener { return ln })
+	return port, err
+}
+
+// serveAt starts rehearsal hosts at all addresses, on the port it returns, behind listeners that wrap makes. It always returns
+// how to stop them.
+func serveAt(ctx context.Context, addresses []string, wrap func(net.Listener) net.Listener) (stop func(), port int, err error) {
+	listeners, port, err := listenAt(addresses)
+	ctx, cancel := context.WithCancel(ctx)
+	var ended sync.WaitGroup
+	for _, ln := range listeners {
+		ended.Go(func() { new(kmsresponder.Rehearsal).Serve(ctx, wrap(ln)) })
+	}
+	return func() {
+		cancel()
+		ended.Wait()
+	}, port, err
+}
+
+// listenAt listens at all addresses on one port, which is free at each.
+func listenAt(addresses []string) (all []net.Listener, port int, err error) {
+	for range tries {
+		all, port = nil, 0
+		for _, address := range addresses {
+			var ln net.Listener
+			if ln, err = net.Listen("tcp", fmt.Sprintf("%s:%d", address, port)); err != nil {
+				break
+			}
+			all, port = append(all, ln), ln.Addr().(*net.TCPAddr).Port // the first has chosen
+		}
+		if err == nil {
+			return all, port, nil
+		}
+		for _, ln := range all {
+			ln.Close()
+		}
+	}
+	return nil, 0, err
+}
+
+// startAll starts a server for each contender, and makes sure that they answer the same.
+func (a *arena) startAll(ctx context.Context, contenders []contender) error {
+	for i, c := range contenders {
+		if err := a.startOne(ctx, c, i); err != nil {
+			return err
+		}
+	}
+	return a.verify()
+}
+
+func (a *arena) startOne(ctx context.Context, c contender, number int) error {
+	s, err := startServer(ctx, a.bench, c, a.records, fmt.Sprint(number))
+	if err == nil {
+		a.servers = append(a.servers, s)
+	}
+	return err
+}
+
+// verify makes sure that all servers answer right, and every CoreDNS in as many octets as the first.
+func (a *arena) verify() error {
+	for i := range a.servers {
+		s := &a.servers[i]
+		if err := s.verify(a.records); err != nil {
+			return err
+		}
+		if s.coreDNS && s.octets != a.servers[0].octets {
+			return fmt.Errorf("an answer of %s has %d octets, that of %s has %d", s.name, s.octets, a.servers[0].name, a.servers[0].octets)
+		}
 	}
 	return nil
-}
-
-// arena is a server for each contender, all running, and the hosts that kms checks.
-type arena struct {
-	records  records
-	queries  string // dnsperf's input
-	servers  []server
-	hosts    func() // stops them
-	octets   int    // of every answer
-	progress io.Writer
-}
-
-type server struct {
-	contender
-	*process
-	port string
-}
-
-// newArena starts everything and makes sure that all contenders answer the same.
-func newArena(ctx context.Context, dir string, progress io.Writer) (a *arena, err error) {
-	a = &arena{progress: progress, hosts: func() {}}
-	defer func() {
-		if err != nil {
-			a.stop()
-		}
-	}()
-	port, err := a.startHosts(ctx)
-	if err != nil {
-		return a, err
-	}
-	if a.records, err = newRecords(dir, port); err != nil {
-		return a, err
-	}
-	if a.queries, err = a.records.queries(dir); err != nil {
-		return a, err
-	}
-	for i, c := range contenders {
-		if err := a.startServer(ctx, c, dir, i); err != nil {
-			return a, fmt.Errorf("%s: %w", c.name, err)
-		}
-	}
-	return a, a.verify()
-}
-
-// startHosts starts a rehearsal host on each address of the records, all on the port it returns. They run in this process, so
-// that what they use is not charged to the server that asks them.
-func (a *arena) startHosts(ctx context.Context) (port int, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	var ended []chan error
-	a.hosts = func() {
-		cancel()
-		for _, e := range ended {
-			<-e
-		}
-	}
-	for i := range hostCount {
-		ln, err := net.Listen("tcp", fmt.Sprintf("%s:%d", hostAddress(i), port))
-		if err != nil {
-			return 0, err
-		}
-		port = ln.Addr().(*net.TCPAddr).Port // the first has chosen
-		end := make(chan error, 1)
-		ended = append(ended, end)
-		go func() { end <- new(kmsresponder.Rehearsal).Serve(ctx, ln) }()
-	}
-	return port, nil
-}
-
-func (a *arena) startServer(ctx context.Context, c contender, dir string, number int) error {
-	ports, err := freePorts(2)
-	if err != nil {
-		return err
-	}
-	corefile := filepath.Join(dir, fmt.Sprintf("Corefile%d", number))
-	text := fmt.Sprintf("example:%s {\nbind 127.0.0.1\nready 127.0.0.1:%s\n%s}\n", ports[0], ports[1], c.answers(a.records))
-	if err := os.WriteFile(corefile, []byte(text), 0o644); err != nil {
-		return err
-	}
-	p, err := start(filepath.Join(dir, c.binary), corefile)
-	if err != nil {
-		return err
-	}
-	a.servers = append(a.servers, server{contender: c, process: p, port: ports[0]})
-	return p.awaitReady(ctx, "127.0.0.1:"+ports[1])
-}
-
-// freePorts finds n ports of 127.0.0.1 that nobody has over UDP or TCP at the moment.
-func freePorts(n int) ([]string, error) {
-	var found []string
-	for range n {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer tcp.Close() // held until all are found, or one would be found twice
-		udp, err := net.ListenPacket("udp", tcp.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-		defer udp.Close()
-		_, port, err := net.SplitHostPort(tcp.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, port)
-	}
-	return found, nil
 }
 
 func (a *arena) stop() {
@@ -201,71 +151,22 @@ func (a *arena) stop() {
 	a.hosts()
 }
 
-// verify asks every server about every zone: each must give the records, in as many octets as all the others.
-func (a *arena) verify() error {
-	for _, s := range a.servers {
-		for z := range zoneCount {
-			m, octets, err := ask(s.port, "_vlmcs._tcp."+zone(z))
-			if err == nil {
-				err = a.records.check(m, z)
-			}
-			if a.octets == 0 {
-				a.octets = octets
-			}
-			if err == nil && octets != a.octets {
-				err = fmt.Errorf("its answer has %d octets, that of %s has %d", octets, a.servers[0].name, a.octets)
-			}
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", s.name, zone(z), err)
-			}
-		}
-	}
-	return nil
-}
-
-// ask asks as dnsperf does and returns the answer with its octets on the wire.
-func ask(port, name string) (*dns.Msg, int, error) {
-	q := new(dns.Msg)
-	q.SetQuestion(name, dns.TypeSRV)
-	q.SetEdns0(4096, false)
-	packed, err := q.Pack()
-	if err != nil {
-		return nil, 0, err
-	}
-	conn, err := net.Dial("udp", "127.0.0.1:"+port)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer conn.Close()
-	answer := make([]byte, 4096)
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
-	if _, err := conn.Write(packed); err != nil {
-		return nil, 0, err
-	}
-	n, err := conn.Read(answer)
-	if err != nil {
-		return nil, 0, err
-	}
-	m := new(dns.Msg)
-	return m, n, m.Unpack(answer[:n])
-}
-
-// rounds measures every contender, after a short run that does not count, once in each round. Every round begins with another
+// rounds measures every server, after a short run that does not count, once in each round. Every round begins with another
 // one, so that nobody always comes right after the same neighbour's heat.
-func (a *arena) rounds(ctx context.Context, rounds, seconds int) ([][]sample, error) {
+func (a *arena) rounds(ctx context.Context) ([][]sample, error) {
 	results := make([][]sample, len(a.servers))
-	for round := -1; round < rounds; round++ {
+	for round := -1; round < a.bench.rounds; round++ {
 		for turn := range a.servers {
 			i := (turn + max(round, 0)) % len(a.servers)
-			last := seconds
+			seconds := a.seconds
 			if round < 0 {
-				last = 1
+				seconds = 1
 			}
-			s, err := a.measure(ctx, a.servers[i], last)
-			for again := 0; errors.Is(err, errLost) && again < 3; again++ {
-				fmt.Fprintf(a.progress, "round %d: %-32s once more: %v\n", round+1, a.servers[i].name, errLost)
-				s, err = a.measure(ctx, a.servers[i], last)
-			}
+			var s sample
+			err := again(a.bench, a.servers[i].name, func() (err error) {
+				s, err = a.measure(ctx, a.servers[i], seconds)
+				return err
+			})
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", a.servers[i].name, err)
 			}
@@ -283,29 +184,48 @@ func (a *arena) rounds(ctx context.Context, rounds, seconds int) ([][]sample, er
 
 // measure loads s as much as it bears, for the CPU time of an answer, and then steadily, for its latency.
 func (a *arena) measure(ctx context.Context, s server, seconds int) (sample, error) {
-	before, err := s.cpu()
+	found, full, err := s.loaded(ctx, a.records, seconds)
 	if err != nil {
 		return sample{}, err
 	}
-	full, err := load{port: s.port, queries: a.queries, seconds: seconds}.run(ctx)
+	if s.slow {
+		return found, nil
+	}
+	queries, err := a.records.queries()
 	if err != nil {
 		return sample{}, err
 	}
-	after, err := s.cpu()
+	steady, err := load{port: s.port, queries: queries, seconds: (seconds + 1) / 2, rate: steadyRate}.run(ctx)
 	if err != nil {
 		return sample{}, err
 	}
-	steady, err := load{port: s.port, queries: a.queries, seconds: (seconds + 1) / 2, rate: steadyRate}.run(ctx)
+	found.latency = quantilesOf(steady.latencies)
+	found.lost = float64(full.lost+steady.lost) / float64(full.lost+full.completed+steady.lost+steady.completed)
+	return found, nil
+}
+
+// profileDNS loads kms in the default build as much as it bears, and writes the profile of its processor time into file.
+func profileDNS(ctx context.Context, b bench, file string) error {
+	a, err := newArena(ctx, b, 4, 100)
 	if err != nil {
-		return sample{}, err
+		return err
 	}
-	if full.octets != a.octets || steady.octets != a.octets {
-		return sample{}, errors.New("its answers under load are not those that were checked")
+	defer a.stop()
+	ports, err := freePorts(1)
+	if err != nil {
+		return err
 	}
-	return sample{
-		cpu:       (after - before) / time.Duration(full.completed),
-		perSecond: full.perSecond,
-		latency:   steady.latency,
-		lost:      float64(full.lost+steady.lost) / float64(full.lost+full.completed+steady.lost+steady.completed),
-	}, nil
+	pprof := "127.0.0.1:" + ports[0]
+	watched := contender{name: "kms", command: coreDNS("build", func(r records) (string, error) {
+		lines, err := r.kmsWatched()
+		return "pprof " + pprof + "\n" + lines, err
+	})}
+	if err := a.startAll(ctx, []contender{watched}); err != nil {
+		return err
+	}
+	lasting := time.Duration(b.seconds) * time.Second
+	profile := make(chan error, 1)
+	go func() { profile <- fetchProfile(ctx, pprof, lasting, file) }()
+	_, _, err = a.servers[0].loaded(ctx, a.records, b.seconds+1)
+	return errors.Join(err, <-profile)
 }

@@ -1,21 +1,23 @@
 // Command bench measures whole processes against each other, all in one run, since only ratios within a run mean anything on
 // a machine that others use too. From the top of the repository:
 //
-//	go run ./test/bench dns [-rounds N] [-seconds N] [-write]
-//	go run ./test/bench rpc [-rounds N] [-seconds N] [-write]
-//	go run ./test/bench update [-rounds N] [-seconds N] [-write]
+//	go run ./test/bench NAME... [-rounds N] [-seconds N] [-brief] [-write]
 //
-// With -write it puts what it found into docs/performance.md.
+// measures dns, scale, churn, rpc, detect, update, settings, or all, which is everything but settings: those are of interest to
+// who changes the program. With -write it puts what it found into
+// docs/performance.md. What it needs of other people's programs is installed from Debian's packages if it is missing.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -29,45 +31,110 @@ func main() {
 	}
 }
 
-// run carries out the benchmark that args name; its table goes to out and its progress to progress.
-func run(ctx context.Context, args []string, out, progress io.Writer) error {
-	if len(args) > 0 {
-		switch args[0] {
-		case "dns":
-			return benchDNS(ctx, args[1:], out, progress)
-		case "rpc":
-			return benchRPC(ctx, args[1:], out, progress)
-		case "update":
-			return benchUpdate(ctx, args[1:], out, progress)
-		case rpcHosts:
-			return serveHosts(ctx, args[1:])
-		}
-	}
-	return fmt.Errorf("which benchmark? There are: dns, rpc, update")
+// A benchmark measures something, in rounds of some seconds for each who takes part.
+type benchmark struct {
+	name            string
+	rounds, seconds int // unless others are asked for
+	needs           []string
+	measure         func(context.Context, bench) (finding, error)
+	profile         func(context.Context, bench, string) error // writes a profile of kms into a file; nil if there is none
 }
 
-// build compiles the main packages of this module into dir, each under the last element of its path, with what the release
-// build has.
+// benchmarks is in the order of the document.
+var benchmarks = []benchmark{
+	{"dns", 5, 2, []string{"dnsperf", "named", "knotd", "pdns_server", "gdnsd"}, benchDNS, profileDNS},
+	{"scale", 5, 1, []string{"dnsperf", "named", "pdns_server"}, benchScale, nil},
+	{"churn", 5, 3, []string{"dnsperf"}, benchChurn, nil},
+	{"rpc", 5, 3, []string{"haproxy"}, benchRPC, profileRPC},
+	{"detect", 5, 20, []string{"haproxy", "pdns_server"}, benchDetect, nil},
+	{"update", 5, 2, []string{"dnsperf", "named"}, benchUpdate, nil},
+	{"settings", 5, 2, []string{"dnsperf"}, benchSettings, nil},
+}
+
+// bench is one run of a benchmark.
+type bench struct {
+	benchmark
+	root     string // the top of the repository
+	dir      string // what is built, by the last element of its path, and room for files
+	progress io.Writer
+}
+
+// A finding is what a benchmark comes to.
+type finding struct {
+	section string            // of the document
+	targets []target          // that were set
+	plots   map[string]string // SVG, by the name of the file beside the document
+}
+
+// run carries out what args name; its tables go to out and its progress to progress.
+func run(ctx context.Context, args []string, out, progress io.Writer) error {
+	if len(args) > 0 && args[0] == rpcHosts {
+		return serveHosts(ctx, args[1:])
+	}
+	names := args
+	if first := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }); first >= 0 {
+		names = args[:first]
+	}
+	todo, err := named(names)
+	if err != nil {
+		return err
+	}
+	w := work{todo: todo, out: out, progress: progress}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.IntVar(&w.rounds, "rounds", 0, "how often each contender is measured, if not as often as usual")
+	flags.IntVar(&w.seconds, "seconds", 0, "how long each time, if not as long as usual")
+	flags.BoolVar(&w.write, "write", false, "put the result into "+document)
+	brief := flags.Bool("brief", false, "one short round, to see that everything works: the figures mean nothing")
+	flags.StringVar(&w.profile, "profile", "", "measure nothing; write a processor profile of kms at full load into this `file` (dns, rpc)")
+	if err := flags.Parse(args[len(names):]); err != nil {
+		return err
+	}
+	if *brief {
+		w.rounds, w.seconds = 1, 1
+	}
+	if w.rounds < 0 || w.seconds < 0 || flags.NArg() > 0 {
+		return fmt.Errorf("NAME... [-rounds N] [-seconds N] [-brief] [-write], each N from 1")
+	}
+	return w.do(ctx)
+}
+
+// named is the benchmarks of these names, in the order of the document.
+func named(names []string) (todo []benchmark, err error) {
+	known := []string{"all"}
+	for _, b := range benchmarks {
+		known = append(known, b.name)
+		if slices.Contains(names, b.name) || slices.Contains(names, "all") && b.name != "settings" {
+			todo = append(todo, b)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("no benchmark is called %q; there are: %s", name, strings.Join(known, ", "))
+		}
+	}
+	if len(todo) == 0 {
+		return nil, fmt.Errorf("which benchmark? There are: %s", strings.Join(known, ", "))
+	}
+	return todo, nil
+}
+
+// build compiles main packages of this module into dir, each under the last element of its path, with what the release build
+// has.
 func build(ctx context.Context, root, dir string, packages ...string) error {
 	for _, pkg := range packages {
-		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", filepath.Join(dir, filepath.Base(pkg)), pkg)
-		cmd.Dir = root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+		if err := buildAs(ctx, root, filepath.Join(dir, filepath.Base(pkg)), pkg); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// moduleRoot is the top of the repository that the benchmark was started in.
-func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("finding the module: %w", err)
+// buildAs compiles a main package into a file, with more flags of go build if there are any.
+func buildAs(ctx context.Context, root, file, pkg string, flags ...string) error {
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-buildvcs=false", "-o", file}, flags, []string{pkg})...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
 	}
-	gomod := strings.TrimSpace(string(out))
-	if filepath.Base(gomod) != "go.mod" {
-		return "", fmt.Errorf("not inside the repository: run it as \"go run ./test/bench\" from its top")
-	}
-	return filepath.Dir(gomod), nil
+	return nil
 }

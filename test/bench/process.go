@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -21,14 +22,14 @@ type process struct {
 }
 
 const (
-	startTime = 30 * time.Second // the first round of probes takes one or two
+	startTime = 60 * time.Second // 10,000 zones take some
 	stopTime  = 10 * time.Second // CoreDNS waits 5 for queries under way
 )
 
-// start starts a server. Whoever calls it must stop it.
-func start(binary, corefile string) (*process, error) {
-	p := &process{cmd: exec.Command(binary, "-quiet", "-conf", corefile), ended: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
+// launch starts a program, whose output goes to /dev/null but for what it says about errors. Whoever calls it must stop it.
+func launch(program string, args ...string) (*process, error) {
+	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	p.cmd.Stderr = &p.said
 	// A ^C is for the benchmark, which then stops the servers itself.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
@@ -81,13 +82,63 @@ func (p *process) stop() {
 	}
 }
 
-// cpu is the processor time, user and system, that the process has used so far.
+// kill ends the process at once and waits until it is gone.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// cpu is the processor time, user and system, that the process and its children have used so far.
 func (p *process) cpu() (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
+	var all time.Duration
+	for _, pid := range family(p.cmd.Process.Pid) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return 0, err
+		}
+		used, err := cpuOf(stat)
+		if err != nil {
+			return 0, err
+		}
+		all += used
 	}
-	return cpuOf(stat)
+	return all, nil
+}
+
+// memory is the octets of the process and its children that are in memory.
+func (p *process) memory() (int64, error) {
+	var all int64
+	for _, pid := range family(p.cmd.Process.Pid) {
+		statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+		if err != nil {
+			return 0, err
+		}
+		fields := bytes.Fields(statm)
+		if len(fields) < 2 {
+			return 0, fmt.Errorf("%q is not /proc/PID/statm", statm)
+		}
+		pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		all += pages * int64(os.Getpagesize())
+	}
+	return all, nil
+}
+
+// family is a process, its children, theirs, and so on. Each thread has a list of those it made (proc(5)).
+func family(pid int) []int {
+	all := []int{pid}
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		children, _ := os.ReadFile(list) // the thread may be gone
+		for _, field := range bytes.Fields(children) {
+			if child, err := strconv.Atoi(string(field)); err == nil {
+				all = append(all, family(child)...)
+			}
+		}
+	}
+	return all
 }
 
 // tick is the unit of /proc: USER_HZ is 100 wherever Go runs on Linux.

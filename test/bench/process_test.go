@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -22,4 +23,23 @@ func TestCPUOf(t *testing.T) {
 	if _, err := cpuOf(line2); err != nil {
 		t.Errorf("Cannot read this process's own: %v", err)
 	}
+}
+
+// TestFamily: what a server's children use is the server's.
+func TestFamily(t *testing.T) {
+	p, err := launch("sh", "-c", "sleep 60 & sleep 60 & wait")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // launch made it the leader of a group
+		<-p.ended
+	}()
+	for range 200 {
+		if len(family(p.cmd.Process.Pid)) == 3 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("The family is %v, want the shell and two children", family(p.cmd.Process.Pid))
 }

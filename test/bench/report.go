@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"runtime"
 	"slices"
@@ -48,36 +47,6 @@ func advantage(first, other []sample) spread {
 	return spreadOf(values)
 }
 
-// report is the section of the document for results, which are in the order of contenders.
-func report(results [][]sample, rounds, seconds int) string {
-	figures := [][]string{{"contender", "server CPU, µs/answer", "answers/s", "average latency at 10,000/s, µs", "lost, %", "kms answers per CPU second, times"}}
-	targets := [][]string{{"kms against", "wanted at least", "measured", ""}}
-	for i, c := range contenders {
-		samples, ratio := results[i], advantage(results[0], results[i])
-		times := ratio.with("%.2f")
-		if i == 0 {
-			times = "1"
-		}
-		figures = append(figures, []string{
-			c.name,
-			over(samples, func(s sample) float64 { return microseconds(s.cpu) }).with("%.1f"),
-			over(samples, func(s sample) float64 { return s.perSecond }).with("%.0f"),
-			over(samples, func(s sample) float64 { return microseconds(s.latency) }).with("%.0f"),
-			over(samples, func(s sample) float64 { return 100 * s.lost }).with("%.2f"),
-			times,
-		})
-		if c.target > 0 {
-			verdict := "met"
-			if ratio.median < c.target {
-				verdict = "**missed**"
-			}
-			targets = append(targets, []string{c.name, fmt.Sprintf("%.2f", c.target), ratio.with("%.2f"), verdict})
-		}
-	}
-	return fmt.Sprintf("%s. %d rounds of %d s; medians (least–most).\n\n%s\n%s",
-		circumstances(), rounds, seconds, table(figures), table(targets))
-}
-
 // table writes rows, of which the first is the head, in Markdown that is legible as it stands.
 func table(rows [][]string) string {
 	width := make([]int, len(rows[0]))
@@ -102,8 +71,8 @@ func table(rows [][]string) string {
 	return b.String()
 }
 
-// circumstances is when and on what it was measured.
-func circumstances() string {
+// circumstances is when and on what it was measured, and how often.
+func circumstances(b bench) string {
 	words := []string{time.Now().UTC().Format(time.DateOnly), fmt.Sprintf("%d cores", runtime.NumCPU())}
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if m := regexp.MustCompile(`model name\s*: (.*)`).FindSubmatch(info); m != nil {
@@ -114,10 +83,12 @@ func circumstances() string {
 		words = append(words, "Linux "+strings.TrimSpace(string(kernel)))
 	}
 	words = append(words, runtime.Version())
-	if version, _ := exec.Command("dnsperf", "-h").CombinedOutput(); version != nil {
-		if m := regexp.MustCompile(`Version ([0-9.]+)`).FindSubmatch(version); m != nil {
-			words = append(words, "dnsperf "+string(m[1]))
-		}
+	if others := versions(b.needs); others != "" {
+		words = append(words, others)
 	}
-	return "Measured " + strings.Join(words, ", ")
+	load := "unknown"
+	if average, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load = strings.Join(strings.Fields(string(average))[:3], ", ")
+	}
+	return fmt.Sprintf("Measured %s; load average at the end %s. %d rounds of %d s; medians (least–most).", strings.Join(words, ", "), load, b.rounds, b.seconds)
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,6 +11,9 @@ import (
 // steadyRates are the calls a second at which latency is compared: ones that every way can bear.
 var steadyRates = [...]int{1000, 2000}
 
+// shares are the parts of what a way bore at full load, right before, that it is then loaded with.
+var shares = [...]float64{0.1, 0.2, 0.4, 0.6, 0.8}
+
 // callSample is what one round found of one way.
 type callSample struct {
 	perSecond float64
@@ -20,68 +21,41 @@ type callSample struct {
 	hosts     time.Duration // likewise, of the hosts
 	busy      quantiles     // with as many calls as come back
 	steady    [len(steadyRates)]quantiles
+	share     [len(shares)]quantiles
 }
 
 // rpcResults is everything that was found, by way.
 type rpcResults struct {
-	rounds, seconds int
-	calls           [wayCount][]callSample
-	idle            [wayCount][]float64 // octets of memory for each idle connection
+	bench
+	calls [wayCount][]callSample
+	idle  [wayCount][]float64 // octets of memory for each idle connection
+}
+
+// startArena starts hosts and ways.
+func startArena(ctx context.Context, b bench) (*rpcArena, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return newRPCArena(ctx, b.dir, self, filepath.Join(b.dir, "build"))
 }
 
 // benchRPC measures every way in each of several rounds.
-func benchRPC(ctx context.Context, args []string, out, progress io.Writer) error {
-	flags := flag.NewFlagSet("bench rpc", flag.ContinueOnError)
-	r := rpcResults{}
-	flags.IntVar(&r.rounds, "rounds", 5, "how often each way is measured")
-	flags.IntVar(&r.seconds, "seconds", 4, "how long each time, at full load and at each fixed rate")
-	write := flags.Bool("write", false, "put the result into "+document)
-	profile := flags.String("profile", "", "measure nothing; write a processor profile of the responder at full load into this `file`")
-	if err := flags.Parse(args); err != nil {
-		return err
+func benchRPC(ctx context.Context, b bench) (finding, error) {
+	r := rpcResults{bench: b}
+	if err := r.measureIdle(ctx); err != nil {
+		return finding{}, err
 	}
-	if r.rounds < 1 || r.seconds < 1 || flags.NArg() > 0 {
-		return fmt.Errorf("rpc [-rounds N] [-seconds N] [-write], each N from 1")
+	if err := r.measureCalls(ctx); err != nil {
+		return finding{}, err
 	}
-	root, err := moduleRoot(ctx)
-	if err != nil {
-		return err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "kms-bench")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	fmt.Fprintln(progress, "building")
-	if err := build(ctx, root, dir, "./build"); err != nil {
-		return err
-	}
-	arena := func() (*rpcArena, error) { return newRPCArena(ctx, dir, self, filepath.Join(dir, "build")) }
-	if *profile != "" {
-		return profileCalls(ctx, arena, time.Duration(r.seconds)*time.Second, *profile)
-	}
-	if err := r.measureIdle(ctx, arena, progress); err != nil {
-		return err
-	}
-	if err := r.measureCalls(ctx, arena, progress); err != nil {
-		return err
-	}
-	section := r.report()
-	fmt.Fprint(out, section)
-	if *write {
-		return replaceSection(filepath.Join(root, document), "bench rpc", section)
-	}
-	return nil
+	return r.finding(), nil
 }
 
 // measureCalls measures every way, after a short run that does not count, once in each round. Every round begins with another
 // one.
-func (r *rpcResults) measureCalls(ctx context.Context, arena func() (*rpcArena, error), progress io.Writer) error {
-	a, err := arena()
+func (r *rpcResults) measureCalls(ctx context.Context) error {
+	a, err := startArena(ctx, r.bench)
 	if err != nil {
 		return err
 	}
@@ -90,7 +64,7 @@ func (r *rpcResults) measureCalls(ctx context.Context, arena func() (*rpcArena, 
 	if err != nil {
 		return err
 	}
-	for round := -1; round < r.rounds; round++ {
+	for round := -1; round < r.bench.rounds; round++ {
 		for turn := range a.ways {
 			i := (turn + max(round, 0)) % len(a.ways)
 			lasting := time.Duration(r.seconds) * time.Second
@@ -104,7 +78,7 @@ func (r *rpcResults) measureCalls(ctx context.Context, arena func() (*rpcArena, 
 			if round < 0 {
 				continue
 			}
-			fmt.Fprintf(progress, "round %d: %-20s %6.0f calls/s %6.1f µs/call, p99 %5.0f µs; steady p99 %5.0f µs, %5.0f µs\n", round+1, a.ways[i].name,
+			fmt.Fprintf(r.progress, "round %d: %-20s %6.0f calls/s %6.1f µs/call, p99 %5.0f µs; steady p99 %5.0f µs, %5.0f µs\n", round+1, a.ways[i].name,
 				s.perSecond, microseconds(s.proxy), microseconds(s.busy.p99), microseconds(s.steady[0].p99), microseconds(s.steady[1].p99))
 			r.calls[i] = append(r.calls[i], s)
 		}
@@ -114,7 +88,7 @@ func (r *rpcResults) measureCalls(ctx context.Context, arena func() (*rpcArena, 
 	return err
 }
 
-// measure loads w as much as it bears, and then steadily, for its latency.
+// measure loads w as much as it bears, and then steadily, for its latency, at fixed rates and at shares of what it bore.
 func (a *rpcArena) measure(ctx context.Context, w way, visits []visit, lasting time.Duration) (s callSample, err error) {
 	load := calls{addresses: w.addresses, visits: visits}
 	before, err := a.cpuOf(w)
@@ -142,6 +116,13 @@ func (a *rpcArena) measure(ctx context.Context, w way, visits []visit, lasting t
 			return s, err
 		}
 		s.steady[i] = quantilesOf(latencies)
+	}
+	for i, share := range shares {
+		latencies, err := load.steady(ctx, (lasting+time.Second)/2, int(share*s.perSecond))
+		if err != nil {
+			return s, err
+		}
+		s.share[i] = quantilesOf(latencies)
 	}
 	return s, nil
 }

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/kmsresponder"
@@ -124,21 +122,6 @@ func gatewayCorefile(address, dns, ready, pprof string, hosts []string) string {
 	fmt.Fprintf(&b, "responder %s {\nwarm 25\nadvertise kms.example priority 0\n"+
 		"limit connections 1000000 client 1000000 rate 1000000\n}\n}\n}\n", address)
 	return b.String()
-}
-
-// launch starts a program, whose output goes to /dev/null but for what it says about errors. Whoever calls it must stop it.
-func launch(program string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
-	p.cmd.Stderr = &p.said
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as start does
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		p.cmd.Wait()
-		close(p.ended)
-	}()
-	return p, nil
 }
 
 // awaitListening waits until p accepts connections at every address.

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"os"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -20,17 +16,17 @@ const (
 
 // measureIdle measures what a connection costs that is open and idle, in processes that have done nothing else yet: one that
 // was busy before has memory to spare.
-func (r *rpcResults) measureIdle(ctx context.Context, arena func() (*rpcArena, error), progress io.Writer) error {
+func (r *rpcResults) measureIdle(ctx context.Context) error {
 	for range idleRounds {
-		if err := r.measureIdleOnce(ctx, arena, progress); err != nil {
+		if err := r.measureIdleOnce(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *rpcResults) measureIdleOnce(ctx context.Context, arena func() (*rpcArena, error), progress io.Writer) error {
-	a, err := arena()
+func (r *rpcResults) measureIdleOnce(ctx context.Context) error {
+	a, err := startArena(ctx, r.bench)
 	if err != nil {
 		return err
 	}
@@ -44,7 +40,7 @@ func (r *rpcResults) measureIdleOnce(ctx context.Context, arena func() (*rpcAren
 		if err != nil {
 			return fmt.Errorf("%s, idle connections: %w", w.name, err)
 		}
-		fmt.Fprintf(progress, "idle: %-20s %6.1f KiB for each of %d connections\n", w.name, octets/1024, idleCount)
+		fmt.Fprintf(r.progress, "idle: %-20s %6.1f KiB for each of %d connections\n", w.name, octets/1024, idleCount)
 		r.idle[i] = append(r.idle[i], octets)
 	}
 	return nil
@@ -101,18 +97,4 @@ func inParallel(ctx context.Context, n int, f func(i int, buf []byte) error) err
 	}
 	wg.Wait()
 	return context.Cause(ctx)
-}
-
-// memory is the octets of the process that are in memory.
-func (p *process) memory() (int64, error) {
-	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := bytes.Fields(statm)
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("%q is not /proc/PID/statm", statm)
-	}
-	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
-	return pages * int64(os.Getpagesize()), err
 }

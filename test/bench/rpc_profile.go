@@ -6,13 +6,15 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"time"
 )
 
-// profileCalls loads the responder as much as it bears for that long, and writes the profile of its processor time into file,
-// for go tool pprof.
-func profileCalls(ctx context.Context, arena func() (*rpcArena, error), lasting time.Duration, file string) error {
-	a, err := arena()
+// profileRPC loads the responder as much as it bears, and writes the profile of its processor time into file, for go tool
+// pprof.
+func profileRPC(ctx context.Context, b bench, file string) error {
+	lasting := time.Duration(b.seconds) * time.Second
+	a, err := startArena(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -54,4 +56,22 @@ func fetchProfile(ctx context.Context, address string, lasting time.Duration, fi
 		return err
 	}
 	return f.Close()
+}
+
+// makeProfile writes a profile for profile-guided optimisation into file: that of answers and that of calls together.
+func makeProfile(ctx context.Context, b bench, file string) error {
+	const seconds = 10
+	b.seconds = seconds
+	answers, carried := file+".dns", file+".rpc"
+	if err := profileDNS(ctx, b, answers); err != nil {
+		return err
+	}
+	if err := profileRPC(ctx, b, carried); err != nil {
+		return err
+	}
+	merged, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-proto", "-output="+file, answers, carried).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("merging profiles: %w\n%s", err, merged)
+	}
+	return nil
 }

@@ -132,8 +132,11 @@ func readPDU(r io.Reader, buf []byte, t byte) ([]byte, error) {
 var dialer = net.Dialer{KeepAlive: -1}
 
 // make visits address and compares what comes back with what was recorded. buf is for reading, of largestPDU octets.
-func (v *visit) make(address string, buf []byte) error {
-	conn, err := dialSocket(address, visitTime)
+func (v *visit) make(address string, buf []byte) error { return v.within(address, visitTime, buf) }
+
+// within is make for a client that waits so long for each answer.
+func (v *visit) within(address string, patience time.Duration, buf []byte) error {
+	conn, err := dialSocket(address, patience)
 	if err != nil {
 		return err
 	}

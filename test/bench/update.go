@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -25,56 +22,27 @@ type updateSample struct {
 
 // updateResults is everything that was found, by server.
 type updateResults struct {
-	rounds, seconds int
-	names           []string
-	samples         [][]updateSample
+	bench
+	names   []string
+	samples [][]updateSample
 }
 
 // benchUpdate measures every server in each of several rounds.
-func benchUpdate(ctx context.Context, args []string, out, progress io.Writer) error {
-	flags := flag.NewFlagSet("bench update", flag.ContinueOnError)
-	r := updateResults{}
-	flags.IntVar(&r.rounds, "rounds", 5, "how often each server is measured")
-	flags.IntVar(&r.seconds, "seconds", 3, "how long each time")
-	write := flags.Bool("write", false, "put the result into "+document)
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if r.rounds < 1 || r.seconds < 1 || flags.NArg() > 0 {
-		return fmt.Errorf("update [-rounds N] [-seconds N] [-write], each N from 1")
-	}
-	root, err := moduleRoot(ctx)
+func benchUpdate(ctx context.Context, b bench) (finding, error) {
+	a, err := newUpdateArena(ctx, b.dir, filepath.Join(b.dir, "build"))
 	if err != nil {
-		return err
-	}
-	// Not in /tmp, which may be in memory: what is compared is durable.
-	dir, err := os.MkdirTemp(root, ".bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	fmt.Fprintln(progress, "building")
-	if err := build(ctx, root, dir, "./build"); err != nil {
-		return err
-	}
-	a, err := newUpdateArena(ctx, dir, filepath.Join(dir, "build"))
-	if err != nil {
-		return err
+		return finding{}, err
 	}
 	defer a.stop()
-	if err := r.measure(ctx, a, progress); err != nil {
-		return err
+	r := updateResults{bench: b}
+	if err := r.measureAll(ctx, a); err != nil {
+		return finding{}, err
 	}
-	section := r.report()
-	fmt.Fprint(out, section)
-	if *write {
-		return replaceSection(filepath.Join(root, document), "bench update", section)
-	}
-	return nil
+	return finding{section: r.report()}, nil
 }
 
-// measure measures every server, after a short run that does not count, once in each round. Every round begins with another.
-func (r *updateResults) measure(ctx context.Context, a *updateArena, progress io.Writer) error {
+// measureAll measures every server, after a short run that does not count, once in each round. Every round begins with another.
+func (r *updateResults) measureAll(ctx context.Context, a *updateArena) error {
 	r.samples = make([][]updateSample, len(a.servers))
 	for _, s := range a.servers {
 		r.names = append(r.names, s.name)
@@ -93,7 +61,7 @@ func (r *updateResults) measure(ctx context.Context, a *updateArena, progress io
 			if round < 0 {
 				continue
 			}
-			fmt.Fprintf(progress, "round %d: %-5s %6.0f and %6.0f updates/s; %6.0f answers/s, %6.0f beside %6.0f updates/s\n", round+1,
+			fmt.Fprintf(r.progress, "round %d: %-5s %6.0f and %6.0f updates/s; %6.0f answers/s, %6.0f beside %6.0f updates/s\n", round+1,
 				a.servers[i].name, s.perSecond[0], s.perSecond[1], s.answers, s.answersToo, s.updatesToo)
 			r.samples[i] = append(r.samples[i], s)
 		}

@@ -123,7 +123,7 @@ func (a *updateArena) startKMS(ctx context.Context, dir, kms string) error {
 	if err := os.WriteFile(corefile, []byte(text), 0o644); err != nil {
 		return err
 	}
-	p, err := start(kms, corefile)
+	p, err := launch(kms, "-quiet", "-conf", corefile)
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (a *updateArena) announceAll(ctx context.Context, s updateServer) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		m, _, err := ask(s.port, "_vlmcs._tcp."+updateZone)
+		m, _, err := ask(records{}, s.port, updateZone)
 		if err != nil {
 			return err
 		}

@@ -152,7 +152,7 @@ func (a *updateArena) announceOne(ctx context.Context, s updateServer, i int, un
 
 // removeAll adds to m the removal of every record of c that s answers.
 func (c *announcer) removeAll(m *dns.Msg, s updateServer) error {
-	answer, _, err := ask(s.port, "_vlmcs._tcp."+updateZone)
+	answer, _, err := ask(records{}, s.port, updateZone)
 	if err != nil {
 		return err
 	}

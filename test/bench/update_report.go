@@ -1,10 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"os/exec"
-	"regexp"
-)
+import "fmt"
 
 // report is the section of the document.
 func (r *updateResults) report() string {
@@ -33,8 +29,7 @@ func (r *updateResults) report() string {
 		[]string{"answers/s", r.times(func(s updateSample) float64 { return s.answers }).with("%.2f")},
 		[]string{"answers/s beside updates", r.times(func(s updateSample) float64 { return s.answersToo }).with("%.2f")},
 		[]string{"updates/s beside answers", r.times(func(s updateSample) float64 { return s.updatesToo }).with("%.2f")})
-	return fmt.Sprintf("%s%s. %d rounds of %d s; medians (least–most).\n\n%s\n%s",
-		circumstances(), bindVersion(), r.rounds, r.seconds, table(rows), table(ratios))
+	return table(rows) + "\n" + table(ratios)
 }
 
 // over is the spread of f over the samples of server i.
@@ -53,13 +48,4 @@ func (r *updateResults) times(f func(updateSample) float64) spread {
 		values = append(values, f(s)/f(r.samples[updateBIND][i]))
 	}
 	return spreadOf(values)
-}
-
-// bindVersion is ", BIND " and its version, if that can be told.
-func bindVersion() string {
-	said, _ := exec.Command("named", "-v").Output()
-	if m := regexp.MustCompile(`BIND ([0-9.]+)`).FindSubmatch(said); m != nil {
-		return ", BIND " + string(m[1])
-	}
-	return ""
 }

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A setting is a way to build or run kms that might make it faster.
+type setting struct {
+	name    string
+	flags   []string          // of go build
+	edit    map[string]string // what is replaced in build/main.go
+	env     []string
+	lines   string // more of its Corefile
+	profile bool   // it is built with a profile, made right before
+}
+
+// withoutBallast is the edit that takes the ballast from the program.
+var withoutBallast = map[string]string{"ballastOctets = 32 << 20": "ballastOctets = 1"}
+
+// settings begins with what there is.
+var settings = []setting{
+	{name: "as it is: a ballast of 32 MiB"},
+	{name: "no ballast, GOGC=100", edit: withoutBallast},
+	{name: "no ballast, GOGC=400", edit: withoutBallast, env: []string{"GOGC=400"}},
+	{name: "no ballast, GOGC=off, GOMEMLIMIT=128MiB", edit: withoutBallast, env: []string{"GOGC=off", "GOMEMLIMIT=128MiB"}},
+	{name: "a ballast of 128 MiB", edit: map[string]string{"ballastOctets = 32 << 20": "ballastOctets = 128 << 20"}},
+	{name: "GODEBUG=adaptivestackstart=1", env: []string{"GODEBUG=adaptivestackstart=1"}},
+	{name: "multisocket 2", lines: "multisocket 2\n"},
+	{name: "profile-guided optimisation", profile: true},
+}
+
+// set is what one round found of one setting.
+type set struct {
+	sample
+	calls  callSample
+	memory float64
+}
+
+// benchSettings measures the default build under every setting, answers and calls, in each of several rounds.
+func benchSettings(ctx context.Context, b bench) (finding, error) {
+	a, err := newArena(ctx, b, 4, 100)
+	if err != nil {
+		return finding{}, err
+	}
+	defer a.stop()
+	ways, err := newSettingWays(ctx, a)
+	if err != nil {
+		return finding{}, err
+	}
+	found := make([][]set, len(settings))
+	for round := -1; round < b.rounds; round++ {
+		for turn := range settings {
+			i := (turn + max(round, 0)) % len(settings)
+			var s set
+			err := again(b, settings[i].name, func() (err error) {
+				s, err = a.measureSetting(ctx, a.servers[i], ways[i])
+				return err
+			})
+			if err != nil {
+				return finding{}, fmt.Errorf("%s: %w", settings[i].name, err)
+			}
+			if round >= 0 {
+				found[i] = append(found[i], s)
+				fmt.Fprintf(b.progress, "round %d: %-40s %5.1f µs/answer %5.1f µs/call %6.0f calls/s\n", round+1, settings[i].name,
+					microseconds(s.cpu), microseconds(s.calls.proxy), s.calls.perSecond)
+			}
+		}
+	}
+	return finding{section: settingTable(found)}, nil
+}
+
+// newSettingWays builds and starts the program under every setting, and returns the load of calls to each.
+func newSettingWays(ctx context.Context, a *arena) ([]*calls, error) {
+	var hosts []string
+	for i := range a.records.hosts {
+		hosts = append(hosts, fmt.Sprintf("%s:%d", hostAddress(i), a.records.port))
+	}
+	visits, err := recordVisits(ctx, hosts[0], clientCount)
+	if err != nil {
+		return nil, err
+	}
+	var ways []*calls
+	for i, s := range settings {
+		fmt.Fprintf(a.progress, "building: %s\n", s.name)
+		binary, err := s.build(ctx, a.bench, i)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		ports, err := freePorts(1)
+		if err != nil {
+			return nil, err
+		}
+		gateway := "127.0.0.1:" + ports[0]
+		c := contender{name: s.name, coreDNS: true, command: func(r records, p place) ([]string, error) {
+			argv, err := coreDNS(binary, func(r records) (string, error) {
+				block, err := r.kms()
+				return s.lines + "errors\nprometheus 127.0.0.1:0\n" + strings.Replace(block, "{\n", "{\nresponder "+gateway+" {\n"+
+					"limit connections 1000000 client 1000000 rate 1000000\n}\n", 1), err
+			})(r, p)
+			return append([]string{"env"}, append(s.env, argv...)...), err
+		}}
+		if err := a.startOne(ctx, c, i); err != nil {
+			return nil, err
+		}
+		ways = append(ways, &calls{addresses: []string{gateway}, visits: visits})
+	}
+	return ways, a.verify()
+}
+
+// build builds the program under setting number i and returns the name of the binary.
+func (s setting) build(ctx context.Context, b bench, i int) (string, error) {
+	name, flags := fmt.Sprintf("setting%d", i), s.flags
+	if len(s.edit) > 0 {
+		overlay, err := s.overlay(b, name)
+		if err != nil {
+			return "", err
+		}
+		flags = append(flags, "-overlay="+overlay)
+	}
+	pgo := "off"
+	if s.profile {
+		pgo = filepath.Join(b.dir, "default.pgo")
+		if err := makeProfile(ctx, b, pgo); err != nil {
+			return "", err
+		}
+	}
+	return name, buildAs(ctx, b.root, filepath.Join(b.dir, name), "./build", append(flags, "-pgo="+pgo)...)
+}
+
+// overlay writes a changed copy of build/main.go, and the file that has go build take it.
+func (s setting) overlay(b bench, name string) (string, error) {
+	original := filepath.Join(b.root, "build", "main.go")
+	text, err := os.ReadFile(original)
+	if err != nil {
+		return "", err
+	}
+	changed := string(text)
+	for from, to := range s.edit {
+		if !strings.Contains(changed, from) {
+			return "", fmt.Errorf("build/main.go has no %q any more", from)
+		}
+		changed = strings.Replace(changed, from, to, 1)
+	}
+	copied := filepath.Join(b.dir, name+".go")
+	if err := os.WriteFile(copied, []byte(changed), 0o644); err != nil {
+		return "", err
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {original: copied}})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(b.dir, name+".json")
+	return file, os.WriteFile(file, list, 0o644)
+}
+
+// measureSetting loads s with questions and then with calls.
+func (a *arena) measureSetting(ctx context.Context, s server, way *calls) (found set, err error) {
+	if found.sample, _, err = s.loaded(ctx, a.records, a.seconds); err != nil {
+		return found, err
+	}
+	before, err := s.cpu()
+	if err != nil {
+		return found, err
+	}
+	latencies, took, err := way.closed(ctx, time.Duration(a.seconds)*time.Second)
+	if err != nil {
+		return found, err
+	}
+	after, err := s.cpu()
+	if err != nil {
+		return found, err
+	}
+	n := len(latencies)
+	found.calls = callSample{perSecond: float64(n) / took.Seconds(), proxy: (after - before) / time.Duration(n), busy: quantilesOf(latencies)}
+	memory, err := s.memory()
+	found.memory = float64(memory)
+	return found, err
+}
+
+// settingTable compares every setting with the first, round by round.
+func settingTable(found [][]set) string {
+	rows := [][]string{{"setting", "CPU, µs/answer", "CPU, µs/call", "calls/s", "memory, MiB", "CPU per answer, of the first", "CPU per call, of the first"}}
+	for i, s := range settings {
+		column := func(verb string, f func(set, set) float64) string {
+			var values []float64
+			for round, one := range found[i] {
+				values = append(values, f(one, found[0][round]))
+			}
+			return spreadOf(values).with(verb)
+		}
+		rows = append(rows, []string{s.name,
+			column("%.1f", func(s, _ set) float64 { return microseconds(s.cpu) }),
+			column("%.1f", func(s, _ set) float64 { return microseconds(s.calls.proxy) }),
+			column("%.0f", func(s, _ set) float64 { return s.calls.perSecond }),
+			column("%.0f", func(s, _ set) float64 { return s.memory / (1 << 20) }),
+			column("%.2f", func(s, first set) float64 { return float64(s.cpu) / float64(first.cpu) }),
+			column("%.2f", func(s, first set) float64 { return float64(s.calls.proxy) / float64(first.calls.proxy) }),
+		})
+	}
+	return table(rows)
+}

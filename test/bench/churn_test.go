@@ -33,14 +33,12 @@ func TestFlapping(t *testing.T) {
 	on := new(atomic.Bool)
 	f := &flapping{Listener: ln, on: on}
 	served := func(calls int) (n int) {
-		var conns []net.Conn
 		for range calls {
 			conn, err := net.Dial("tcp", ln.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			conns = append(conns, conn)
 		}
 		for want := calls; want > 0; want-- {
 			conn, err := f.Accept()

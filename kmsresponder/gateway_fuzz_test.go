@@ -743,7 +743,8 @@ func (s *stage) dismiss(c *fuzzClient, last bool) error {
 	switch {
 	case c.model.called && c.model.quiet:
 		return s.end(c)
-	case rest > len(c.unsent):
+	case c.model.called && !c.model.begun, rest > len(c.unsent):
+		// What came together with a call, and is no call itself, makes no difference to when the connection ends, or does.
 		last = false
 	case rest > 0:
 		c.unsent = c.unsent[:rest]

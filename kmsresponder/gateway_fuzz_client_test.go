@@ -44,12 +44,15 @@ type rpcModel struct {
 
 	called bool // a call was made
 	quiet  bool // and the last that was said was answered
+	begun  bool // and since then the next PDU began to arrive, by itself
 }
 
 // hear takes octets that a client says, and returns what it is to be answered.
 func (m *rpcModel) hear(octets []byte) (all []due) {
+	begins, whole := m.quiet || m.begun, len(m.said)+len(octets)
 	m.said = append(m.said, octets...)
 	m.quiet = m.quiet && len(octets) == 0
+	defer func() { m.begun = begins && len(m.said) == whole && whole > 0 }()
 	for !m.over && len(m.said) >= dcerpc.HeaderLen {
 		h, err := dcerpc.ParseHeader(m.said)
 		if err != nil || h.FragLength > dcerpc.DefaultMaxFrag {

@@ -157,6 +157,7 @@ type stage struct {
 	turned  [4]int         // clients that had to be turned away, by reason
 	serial  int            // of requests
 	drains  int
+	ending  bool // the gateway is, and clients leave by themselves
 }
 
 func newStage(each bool) *stage {
@@ -461,10 +462,11 @@ func (s *stage) send(c *fuzzClient, how byte) error {
 			return err
 		}
 	}
-	if !c.refused && !c.model.over {
-		return nil
+	if c.refused || c.model.over {
+		return s.end(c)
 	}
-	return s.end(c)
+	// A client that is not answered has to be let in all the same before anything else happens.
+	return until("a client that is let in", func() bool { return c.heard || s.ending || s.gateway.Connections() >= s.here() })
 }
 
 // hear takes the answer that is due to c.
@@ -704,6 +706,8 @@ func (s *stage) drain(how byte) error {
 	}
 	s.note("the gateway ends, %#x", how)
 	s.stop()
+	s.ending = true
+	defer func() { s.ending = false }()
 	for i, c := range s.clients {
 		if c.conn == nil {
 			continue
@@ -743,7 +747,8 @@ func (s *stage) dismiss(c *fuzzClient, last bool) error {
 	switch {
 	case c.model.called && c.model.quiet:
 		return s.end(c)
-	case rest > len(c.unsent):
+	case c.model.called && !c.model.begun, rest > len(c.unsent):
+		// What came together with a call, and is no call itself, makes no difference to when the connection ends, or does.
 		last = false
 	case rest > 0:
 		c.unsent = c.unsent[:rest]

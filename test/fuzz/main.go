@@ -21,6 +21,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/coredns-kms/coredns-kms/test/repository"
 )
 
 func main() {
@@ -50,7 +52,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	case *each < time.Second || *beside < 1 || flags.NArg() > 0:
 		return errors.New("-for takes at least 1s, -beside at least 1, and nothing comes after the flags")
 	}
-	root, err := moduleRoot(ctx)
+	root, err := repository.Root(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,7 +76,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	commit := describe(ctx, root)
 	fmt.Fprint(out, report(results, *each, commit))
 	if *write {
-		err = writeSection(filepath.Join(root, document), report(results, *each, commit))
+		err = repository.ReplaceSection(filepath.Join(root, document), "fuzz", report(results, *each, commit))
 	}
 	failed := 0
 	for _, r := range results {
@@ -136,18 +138,6 @@ func fuzz(ctx context.Context, root string, t target, each time.Duration) result
 	r := result{target: t, took: time.Since(began), text: string(text), failed: err != nil}
 	r.read()
 	return r
-}
-
-// moduleRoot is the directory of go.mod.
-func moduleRoot(ctx context.Context) (string, error) {
-	gomod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env GOMOD: %w", err)
-	}
-	if path := strings.TrimSpace(string(gomod)); path != "" && path != os.DevNull {
-		return filepath.Dir(path), nil
-	}
-	return "", errors.New("not in the repository")
 }
 
 // describe is the commit, with a plus if the files are not quite those of it.

@@ -21,6 +21,9 @@ import (
 // inside is in the environment of the process that has namespaces of its own: the directory that it may use.
 const inside = "KMS_CHAOS_INSIDE"
 
+// built is in its environment too: which commit the server was built of.
+const built = "KMS_CHAOS_COMMIT"
+
 // init keeps the main goroutine on the main thread: the namespaces of the process are those of its main thread, so that no
 // other goroutine may change them, and who dies with its parent dies with the thread that started it.
 func init() { runtime.LockOSThread() }
@@ -64,7 +67,7 @@ func guard(ctx context.Context, o options, root, dir string) error {
 	}
 	cmd := exec.Command(self, append(os.Args[1:], fmt.Sprintf("-seed=%d", o.seed))...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), inside+"="+dir)
+	cmd.Env = append(os.Environ(), inside+"="+dir, built+"="+repository.Commit(ctx, root))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -18,6 +19,7 @@ type report struct {
 	Ran        time.Duration  `json:"ran_ns"`
 	Asked      time.Duration  `json:"for_ns"`
 	Date       string         `json:"date"`
+	Commit     string         `json:"commit"`
 	Machine    string         `json:"machine"`
 	Load       string         `json:"load"`
 	Faults     map[kind]int   `json:"faults"`
@@ -34,7 +36,7 @@ type report struct {
 
 // report sums up. What grew is a violation.
 func (e *run1) report() report {
-	r := report{Seed: e.options.seed, Ran: time.Since(e.began).Round(time.Second), Asked: e.options.length, Date: e.began.UTC().Format("2006-01-02"),
+	r := report{Seed: e.options.seed, Ran: time.Since(e.began).Round(time.Second), Asked: e.options.length, Date: e.began.UTC().Format("2006-01-02"), Commit: os.Getenv(built),
 		Machine: machineWords(), Load: settledWords(), Faults: e.done, Skipped: e.traffic.skipped, Lookups: e.resolver.questions(), Logged: e.logged}
 	r.WorstLag, r.Lag = e.lag.measured()
 	e.mu.Lock()
@@ -77,7 +79,7 @@ func (r report) table() string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("")
-	say("%s on %s, %s, `go run ./test/chaos -for %s -seed %d`: **%s**.", r.Ran, r.Date, r.Machine, r.Asked, r.Seed, r.verdict())
+	say("%s of the server %s on %s, %s, `go run ./test/chaos -for %s -seed %d`: **%s**.", r.Ran, r.Commit, r.Date, r.Machine, r.Asked, r.Seed, r.verdict())
 	say("")
 	say("| what went wrong | times |")
 	say("| --- | ---: |")

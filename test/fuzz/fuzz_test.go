@@ -68,20 +68,3 @@ func TestReport(t *testing.T) {
 		}
 	}
 }
-
-func TestWriteSection(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "page.md")
-	for _, tc := range []struct{ page, want string }{
-		{"a\n<!-- fuzz begin -->\nold\n<!-- fuzz end -->\nb\n", "a\n<!-- fuzz begin -->\nnew\n<!-- fuzz end -->\nb\n"},
-		{"a\n<!-- fuzz begin -->\nold\n", ""},
-		{"a\n", ""},
-	} {
-		if err := os.WriteFile(file, []byte(tc.page), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		err := writeSection(file, "new\n")
-		if got, _ := os.ReadFile(file); (err == nil) != (tc.want != "") || err == nil && string(got) != tc.want {
-			t.Errorf("%q became %q, %v", tc.page, got, err)
-		}
-	}
-}

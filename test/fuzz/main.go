@@ -17,7 +17,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -73,10 +72,10 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	commit := describe(ctx, root)
+	commit := repository.Commit(ctx, root)
 	fmt.Fprint(out, report(results, *each, commit))
 	if *write {
-		err = writeSection(filepath.Join(root, document), report(results, *each, commit))
+		err = repository.ReplaceSection(filepath.Join(root, document), "fuzz", report(results, *each, commit))
 	}
 	failed := 0
 	for _, r := range results {
@@ -138,15 +137,4 @@ func fuzz(ctx context.Context, root string, t target, each time.Duration) result
 	r := result{target: t, took: time.Since(began), text: string(text), failed: err != nil}
 	r.read()
 	return r
-}
-
-// describe is the commit, with a plus if the files are not quite those of it.
-func describe(ctx context.Context, root string) string {
-	cmd := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty=+", "--exclude=*")
-	cmd.Dir = root
-	text, err := cmd.Output()
-	if err != nil {
-		return "of an unknown commit"
-	}
-	return "of commit " + strings.TrimSpace(string(text))
 }

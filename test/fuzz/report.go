@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -88,18 +87,3 @@ func grouped(n int) string {
 
 // document is where results are kept, below the top of the repository.
 const document = "docs/reliability.md"
-
-// writeSection puts text between the lines "<!-- fuzz begin -->" and "<!-- fuzz end -->" of file.
-func writeSection(file, text string) error {
-	page, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	const begin, end = "<!-- fuzz begin -->\n", "<!-- fuzz end -->"
-	before, rest, found := strings.Cut(string(page), begin)
-	_, after, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		return fmt.Errorf("%s: no section between %q and %q", file, strings.TrimSpace(begin), end)
-	}
-	return os.WriteFile(file, []byte(before+begin+text+end+after), 0o644)
-}

@@ -35,3 +35,14 @@ func Build(ctx context.Context, root, dir string, packages ...string) error {
 	}
 	return nil
 }
+
+// Commit is "of commit ..." of the repository at root, with a plus if the files are not quite those of it.
+func Commit(ctx context.Context, root string) string {
+	cmd := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty=+", "--exclude=*")
+	cmd.Dir = root
+	text, err := cmd.Output()
+	if err != nil {
+		return "of an unknown commit"
+	}
+	return "of commit " + strings.TrimSpace(string(text))
+}

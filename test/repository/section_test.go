@@ -33,7 +33,7 @@ func TestReplaceSection(t *testing.T) {
 
 // TestDocuments: there is a place for the figures of each program, or a run with -write ends in an error after minutes.
 func TestDocuments(t *testing.T) {
-	for document, section := range map[string]string{"docs/reliability.md": "chaos"} {
+	for section, document := range map[string]string{"chaos": "docs/reliability.md", "fuzz": "docs/reliability.md"} {
 		page, err := os.ReadFile(filepath.Join("..", "..", document))
 		if err != nil {
 			t.Fatal(err)

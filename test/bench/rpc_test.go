@@ -137,11 +137,9 @@ func TestSteadyCountsFromWhenItWasDue(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	opened := &late{Listener: ln, from: time.Now().Add(stands)}
+	load := calls{addresses: []string{ln.Addr().String()}, visits: visitsForTest(t, hostForTest(t))}
+	opened := late{ln, time.Now().Add(stands)}
 	go func() { ended <- new(kmsresponder.Rehearsal).Serve(ctx, opened) }()
-	other := hostForTest(t)
-	load := calls{addresses: []string{ln.Addr().String()}, visits: visitsForTest(t, other)}
-	opened.from = time.Now().Add(stands)
 	got, err := load.steady(t.Context(), 200*time.Millisecond, 2000)
 	stop()
 	if err != nil || len(got) != 400 {
@@ -160,7 +158,7 @@ type late struct {
 	from time.Time
 }
 
-func (l *late) Accept() (net.Conn, error) {
+func (l late) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	time.Sleep(time.Until(l.from))
 	return conn, err

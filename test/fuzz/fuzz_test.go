@@ -49,6 +49,8 @@ func TestResult(t *testing.T) {
 		{good, false, "x.FuzzX: 2,105,466 inputs in 1m0s, 2 new, nothing found"},
 		{strings.Replace(good, "PASS", "--- FAIL: FuzzX (3.1s)\n    Failing input written to testdata/fuzz/FuzzX/5838cdfae7b16cde\n", 1), true,
 			"x.FuzzX: 2,105,466 inputs in 1m0s, 2 new, **failed**: testdata/fuzz/FuzzX/5838cdfae7b16cde"},
+		{"fuzz: elapsed: 0s, gathering baseline coverage: 0/340 completed\nfuzz: elapsed: 10s, gathering baseline coverage: 332/340 completed\nPASS\n",
+			false, "x.FuzzX: 332 inputs in 10s, 0 new, nothing found"},
 		{"--- FAIL: FuzzX (0.00s)\n    failure while testing seed corpus entry: FuzzX/http\n", true, "x.FuzzX: 0 inputs in 0s, 0 new, **failed**: FuzzX/http"},
 		{"# x\n./x.go:1:1: syntax error\nFAIL x [build failed]\n", true, "x.FuzzX: 0 inputs in 0s, 0 new, **failed**"},
 		{"ok  \tx\t0.008s [no tests to run]\n", false, "x.FuzzX: 0 inputs in 0s, 0 new, **failed**"},

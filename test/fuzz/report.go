@@ -25,6 +25,7 @@ type result struct {
 
 var (
 	progressLine = regexp.MustCompile(`fuzz: elapsed: (\S+), execs: (\d+) \(.*?\), new interesting: (\d+) \(total: (\d+)\)`)
+	cachedLine   = regexp.MustCompile(`fuzz: elapsed: (\S+), gathering baseline coverage: (\d+)/(\d+) completed`)
 	findingLine  = regexp.MustCompile(`(?:Failing input written to|failure while testing seed corpus entry:) (\S+)`)
 )
 
@@ -36,6 +37,12 @@ func (r *result) read() {
 		r.runs, _ = strconv.Atoi(last[2])
 		r.found, _ = strconv.Atoi(last[3])
 		r.corpus, _ = strconv.Atoi(last[4])
+	} else if all := cachedLine.FindAllStringSubmatch(r.text, -1); len(all) > 0 {
+		// The time did not even suffice for what earlier runs on this machine kept: it was all tried again that far.
+		last := all[len(all)-1]
+		r.inFuzzTime, _ = time.ParseDuration(last[1])
+		r.runs, _ = strconv.Atoi(last[2])
+		r.corpus, _ = strconv.Atoi(last[3])
 	}
 	if m := findingLine.FindStringSubmatch(r.text); m != nil {
 		r.finding = m[1]

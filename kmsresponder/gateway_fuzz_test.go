@@ -596,6 +596,7 @@ func (s *stage) askTogether(n int) error {
 		if c.conn == nil || !c.model.bound {
 			continue
 		}
+		c.flip = nil // by what they say they are told apart
 		for range n {
 			s.ask(c, 0, 0)
 		}
@@ -632,9 +633,8 @@ func (s *stage) hearAmongOthers(c *fuzzClient, d due) error {
 	if err != nil {
 		return fmt.Errorf("client %d was not answered call %d: %w", c.number, d.call, err)
 	}
-	q, err := kmswire.ParseRequestV4([]byte(d.message))
 	r, ok := s.told.take(func(r CallRecord) bool {
-		return r.From == c.address && (err != nil || r.Request != nil && r.Request.CMID == q.CMID)
+		return r.From == c.address && r.Request != nil && string(r.Request.Append(nil)) == d.message
 	})
 	switch {
 	case !ok:

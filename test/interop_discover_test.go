@@ -121,7 +121,7 @@ func TestDiscoverAgainstCorefileExample(t *testing.T) {
 		t.Helper()
 		s := &server{port: freePort(t)}
 		var ports []string
-		for _, p := range []string{"16880", "16881", "16882", "16883", "9153", "8181"} {
+		for _, p := range []string{"16880", "16881", "16882", "16883", "9153", "8181", "8080"} {
 			ports = append(ports, p, strconv.Itoa(int(freePort(t))))
 		}
 		path := filepath.Join(t.TempDir(), "Corefile")

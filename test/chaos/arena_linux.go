@@ -67,6 +67,7 @@ type machine struct {
 	process   *process
 	unplugged []time.Time // when it lost the server and found it again, by turns
 	deaf      int         // reasons for it to drop what it has to say to the server
+	parted    int         // reasons for it to have no way to the server
 }
 
 // newArena makes the network, and starts the hosts and the resolver. Whatever it returns is to be closed.

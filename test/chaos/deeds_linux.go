@@ -159,15 +159,24 @@ func (m *machine) ail(k kind) error {
 	case hang:
 		return m.process.signal(syscall.SIGSTOP)
 	case cut:
-		m.unplugged = append(m.unplugged, time.Now())
+		m.part(1)
 		return m.at.link(false)
 	case deaf:
-		m.unplugged = append(m.unplugged, time.Now())
+		m.part(1)
 		if m.deaf++; m.deaf == 1 {
 			return m.at.lose(serverAddress, true)
 		}
 	}
 	return nil
+}
+
+// part enters one reason more, or less, for m to have no way to the server.
+func (m *machine) part(reasons int) {
+	before := m.parted
+	m.parted += reasons
+	if (before == 0) != (m.parted == 0) {
+		m.unplugged = append(m.unplugged, time.Now())
+	}
 }
 
 // heal ends what ail began. A killed host has to be started again instead.
@@ -179,14 +188,14 @@ func (m *machine) heal(k kind) error {
 		return m.process.signal(syscall.SIGCONT)
 	case cut:
 		err := m.at.link(true)
-		m.unplugged = append(m.unplugged, time.Now())
+		m.part(-1)
 		return err
 	case deaf:
 		var err error
 		if m.deaf--; m.deaf == 0 {
 			err = m.at.lose(serverAddress, false)
 		}
-		m.unplugged = append(m.unplugged, time.Now())
+		m.part(-1)
 		return err
 	}
 	return nil

@@ -54,6 +54,7 @@ func setup(c *caddy.Controller) error {
 	c.OnStartup(func() error {
 		handler.Signed = dnsserver.GetConfig(c).Handler("dnssec") != nil
 		handler.Sealed = dnsserver.GetConfig(c).Handler("tsig") != nil
+		handler.Direct = direct(dnsserver.GetConfig(c))
 		handler.Dynupdate = dnsserver.GetConfig(c).Handler("dynupdate") != nil
 		life.storePath, _ = c.Get(processKey("store")).(string) // all blocks of the Corefile are parsed now
 		life.controlPath, _ = c.Get(processKey("control")).(string)

@@ -38,6 +38,7 @@ type prepared struct {
 	glue     [][]dns.RR // addresses of each one's target, if that is in the zone
 	glued    int        // records in glue
 	words    func() *history.Answer
+	octets   func() *octets
 	length   int // octets of a reply with everything, not compressed, OPT record apart
 }
 
@@ -108,6 +109,7 @@ func (o *owner) prepare(s *pool.Snapshot) *prepared {
 	p.length = length.Len()
 	// Most servers show them to nobody, and with many zones every change of health makes all records anew.
 	p.words = sync.OnceValue(func() *history.Answer { return inWords(p.services) })
+	p.octets = sync.OnceValue(func() *octets { return pack(p.services, p.glue) })
 	return p
 }
 

@@ -46,8 +46,18 @@ func (q *query) service() (int, error) {
 	if result == FailOpen {
 		why = q.explanation(p.snapshot.Condition, true)
 	}
-	m := q.fill(p, why)
-	return q.write(m, result)
+	order := p.snapshot.Order(rand.Uint32())
+	if len(order) > 0 && !q.state.Do() {
+		q.first = order[0]
+	}
+	if why == nil {
+		if m := q.direct(p, order); m != nil {
+			q.note(result)
+			_, err := q.state.W.Write(m)
+			return dns.RcodeSuccess, err
+		}
+	}
+	return q.write(q.fill(p, order, why), result)
 }
 
 // compact is a reply in one piece of memory: its question, and the records of up to four hosts with an address each, with room
@@ -58,9 +68,9 @@ type compact struct {
 	records  [2*4 + 1]dns.RR
 }
 
-// fill is a reply with p's records, and as many addresses as the client has room for, so that it is only truncated if an SRV
+// fill is a reply with p's records in order, and as many addresses as the client has room for, so that it is only truncated if an SRV
 // record did not fit. why is an OPT record to go with it, or nil.
-func (q *query) fill(p *prepared, why *dns.OPT) *dns.Msg {
+func (q *query) fill(p *prepared, order []uint16, why *dns.OPT) *dns.Msg {
 	c := new(compact)
 	m := &c.msg
 	asked := q.state.Req
@@ -75,17 +85,13 @@ func (q *query) fill(p *prepared, why *dns.OPT) *dns.Msg {
 		records = make([]dns.RR, 0, all)
 	}
 	if q.state.Do() {
-		// In one order only: dnssec keys its cache of signatures by the records in their order.
+		// In the same order always: dnssec keys its cache of signatures by the records in their order.
 		records = append(records, p.services...)
 		m.Answer = records[:n:n]
 		for _, g := range p.glue {
 			records = append(records, g...)
 		}
 	} else {
-		order := p.snapshot.Order(rand.Uint32())
-		if len(order) > 0 {
-			q.first = order[0]
-		}
 		for _, i := range order {
 			records = append(records, p.services[i])
 		}
@@ -353,9 +359,14 @@ func (q *query) explanation(c pool.Condition, served bool) *dns.OPT {
 
 // write sends m and counts it. It returns what tells the server that an answer was written.
 func (q *query) write(m *dns.Msg, result Result) (int, error) {
+	q.note(result)
+	return dns.RcodeSuccess, q.state.W.WriteMsg(m)
+}
+
+// note counts the question and keeps it for people.
+func (q *query) note(result Result) {
 	q.owner.count(q.ctx, result)
 	q.remember(result.String())
-	return dns.RcodeSuccess, q.state.W.WriteMsg(m)
 }
 
 // passedOn is the result of a question that fell through: what was answered is for another plugin to know.

@@ -11,7 +11,6 @@ type contender struct {
 	name    string
 	command command
 	bare    bool    // it gives no addresses beside SRV records
-	coreDNS bool    // it is a CoreDNS: its answers have as many octets as those of kms
 	outside bool    // it is somebody else's program, to be compared with the default build
 	slow    bool    // it cannot bear steadyRate
 	target  float64 // kms shall answer so many times as much per CPU second; 0 for none
@@ -50,10 +49,10 @@ func coreDNS(binary string, lines func(records) (string, error)) command {
 
 // Contenders that several benchmarks have.
 var (
-	kms       = contender{name: "kms", command: coreDNS("server", records.kms), coreDNS: true}
-	kmsItself = contender{name: "kms in the default build", command: coreDNS("build", records.kms), coreDNS: true}
-	constant  = contender{name: "constant message (the ceiling)", command: coreDNS("server", records.constant), coreDNS: true, target: 0.95}
-	file      = contender{name: "CoreDNS file", command: coreDNS("server", records.file), coreDNS: true, target: 2}
+	kms       = contender{name: "kms", command: coreDNS("server", records.kms)}
+	kmsItself = contender{name: "kms in the default build", command: coreDNS("build", records.kms)}
+	constant  = contender{name: "constant message (the ceiling)", command: coreDNS("server", records.constant), target: 0.95}
+	file      = contender{name: "CoreDNS file", command: coreDNS("server", records.file), target: 2}
 	bind      = contender{name: "BIND", command: startBIND, outside: true, target: 1.35}
 
 	// Lua records as PowerDNS has them by default, which makes a Lua state for each answer, and with one for all.

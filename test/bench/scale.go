@@ -14,7 +14,7 @@ type size struct {
 }
 
 var (
-	fileEach = contender{name: "CoreDNS file, a zone each", command: coreDNS("server", records.fileEach), coreDNS: true}
+	fileEach = contender{name: "CoreDNS file, a zone each", command: coreDNS("server", records.fileEach)}
 
 	// bindBare is BIND with more than thirteen hosts: then it adds no addresses at all.
 	bindBare = contender{name: "BIND, without addresses", command: startBIND, outside: true, bare: true}

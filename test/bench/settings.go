@@ -97,7 +97,7 @@ func newSettingWays(ctx context.Context, a *arena) ([]*calls, error) {
 			return nil, err
 		}
 		gateway := "127.0.0.1:" + ports[0]
-		c := contender{name: s.name, coreDNS: true, command: func(r records, p place) ([]string, error) {
+		c := contender{name: s.name, command: func(r records, p place) ([]string, error) {
 			argv, err := coreDNS(binary, func(r records) (string, error) {
 				block, err := r.kms()
 				return s.lines + "errors\nprometheus 127.0.0.1:0\n" + strings.Replace(block, "{\n", "{\nresponder "+gateway+" {\n"+

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,9 +35,11 @@ const (
 // door is where events of the listener come from.
 var door = key{turn: theDoor}
 
-// loop carries on with all clients of a gateway in one goroutine, but for the
-// calls: those may take long, and have workers.
+// loop carries on with clients of a gateway in one goroutine, but for the
+// calls: those may take long, and have workers. Which of the loops has a client
+// is chance.
 type loop struct {
+	lane    int32 // from 1
 	gateway *Gateway
 	ln      net.Listener
 	accepts syscall.RawConn
@@ -61,13 +65,33 @@ type loop struct {
 	back   []*visitor // to be had back from workers
 }
 
-// attend has a loop carry on with the clients of ln, where the system can.
+// maxLoops is how many loops a gateway has at most: more than one so that
+// clients do not wait while the system opens and closes the connections of
+// others, and not many, since each has hosts' connections of its own.
+const maxLoops = 4
+
+// attend has loops carry on with the clients of ln, where the system can.
 func (g *Gateway) attend(ctx, working context.Context, ln net.Listener) error {
-	l, err := newLoop(working, g, ln)
-	if err != nil {
-		return g.attendEach(ctx, working, ln)
+	loops := make([]*loop, min(runtime.GOMAXPROCS(0), maxLoops))
+	for i := range loops {
+		l, err := newLoop(working, g, ln)
+		if err != nil {
+			for _, l := range loops[:i] {
+				l.poll.close()
+			}
+			return g.attendEach(ctx, working, ln)
+		}
+		l.lane, loops[i] = int32(i+1), l
 	}
-	return l.run(ctx)
+	failed := make(chan error)
+	for _, l := range loops {
+		go func() { failed <- l.run(ctx) }()
+	}
+	var err error
+	for range loops { // if one fails, the listener is closed, which the others see
+		err = errors.Join(err, <-failed)
+	}
+	return err
 }
 
 func newLoop(working context.Context, g *Gateway, ln net.Listener) (*loop, error) {
@@ -113,6 +137,10 @@ func (l *loop) run(ctx context.Context) error {
 	for l.draining.IsZero() || l.visitors.here > 0 {
 		events, err := l.poll.wait(l.soonest)
 		l.now = time.Now()
+		// New clients first: they have waited since the system took them.
+		if slices.ContainsFunc(events, func(e syscall.EpollEvent) bool { return key{e.Fd, e.Pad} == door }) {
+			err = errors.Join(err, l.acceptSome())
+		}
 		for _, e := range events {
 			switch k := (key{e.Fd, e.Pad}); k.kind() {
 			case aVisitor:
@@ -121,13 +149,8 @@ func (l *loop) run(ctx context.Context) error {
 				}
 			case aLine:
 				if n := l.lines.get(k); n != nil {
-					n.ready(e.Events)
-					if n.visitor != nil {
-						l.receive(n)
-					}
+					l.told(n, e.Events)
 				}
-			default:
-				err = l.acceptSome()
 			}
 		}
 		l.goOn()

@@ -32,7 +32,7 @@ func (l *loop) start(v *visitor) bool {
 	if host == nil {
 		return false
 	}
-	conn := host.take(targets[0].addresses, l.now)
+	conn := host.take(targets[0].addresses, l.lane, l.now)
 	if conn == nil {
 		return false
 	}
@@ -60,6 +60,7 @@ func (l *loop) start(v *visitor) bool {
 
 // line returns the line that conn is, nil if it cannot be one.
 func (l *loop) line(conn *upstreamConn, host *upstream) *line {
+	conn.lane.Store(l.lane)
 	if n := l.byConn[conn]; n != nil {
 		return n
 	}
@@ -85,6 +86,27 @@ func (l *loop) line(conn *upstreamConn, host *upstream) *line {
 	}
 	l.byConn[conn] = n
 	return n
+}
+
+// told takes what an event says of n. If another loop has it now, this one needs
+// no more of them.
+func (l *loop) told(n *line, events uint32) {
+	n.ready(events)
+	switch {
+	case n.visitor != nil:
+		l.receive(n)
+	case n.conn.lane.Load() != l.lane:
+		l.forget(n)
+	}
+}
+
+// forget ends the watch of n, which may be somebody else's or closed.
+func (l *loop) forget(n *line) {
+	if raw, err := n.conn.conn.(syscall.Conn).SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { l.poll.watch(syscall.EPOLL_CTL_DEL, int(fd), 0, n.at) })
+	}
+	l.lines.drop(n.at)
+	delete(l.byConn, n.conn)
 }
 
 // receive takes what has come of the answer on n.
@@ -130,8 +152,7 @@ func (l *loop) lookAtLines() {
 		case n.visitor != nil:
 			l.expect(n.by)
 		case n.conn.closed.Load():
-			l.lines.drop(n.at)
-			delete(l.byConn, n.conn)
+			l.forget(n)
 		}
 	}
 }

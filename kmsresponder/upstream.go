@@ -34,15 +34,21 @@ type upstream struct {
 	closed bool
 }
 
-// take returns a parked connection to one of the addresses, or nil.
-func (u *upstream) take(addresses []netip.Addr, now time.Time) *upstreamConn {
+// take returns a parked connection to one of the addresses, or nil: the latest
+// of lane, or else the latest.
+func (u *upstream) take(addresses []netip.Addr, lane int32, now time.Time) *upstreamConn {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for len(u.parked) > 0 {
-		last := len(u.parked) - 1
-		c := u.parked[last]
-		u.parked[last] = nil
-		u.parked = u.parked[:last]
+		i := len(u.parked) - 1
+		for i > 0 && u.parked[i].lane.Load() != lane {
+			i--
+		}
+		if u.parked[i].lane.Load() != lane {
+			i = len(u.parked) - 1
+		}
+		c := u.parked[i]
+		u.parked = slices.Delete(u.parked, i, i+1)
 		if now.Sub(c.parked) < parkedFor && slices.Contains(addresses, c.address.Addr()) {
 			return c
 		}

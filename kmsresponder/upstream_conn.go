@@ -33,7 +33,8 @@ type upstreamConn struct {
 	out     []byte // of the last request
 	stub    []byte // likewise
 
-	parked time.Time // when it was last put back
+	lane   atomic.Int32 // of the loop that last used it; 0: none has
+	parked time.Time    // when it was last put back
 }
 
 // What a host did instead of answering a call, beside the errors of the network

@@ -45,7 +45,7 @@ func (g *Gateway) request(t target, message []byte, q *kmswire.RequestV4, until 
 		u.note(a.outcome, world.Now())
 		return a
 	}
-	c := u.take(t.addresses, time.Now())
+	c := u.take(t.addresses, 0, time.Now())
 	if c == nil {
 		return u.anew(t, message, q, until)
 	}

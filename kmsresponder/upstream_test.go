@@ -30,22 +30,29 @@ func TestUpstreamParks(t *testing.T) {
 		return c
 	}
 	closed := func(c *upstreamConn) bool { return errors.Is(c.conn.SetDeadline(time.Time{}), net.ErrClosed) }
-	if u.take(here, noon) != nil {
+	if u.take(here, 0, noon) != nil {
 		t.Error("a connection came from nowhere")
 	}
 	first, second, third := open(), open(), open()
 	u.park(first, noon)
 	u.park(second, noon.Add(time.Second))
-	if u.take(here, noon) != second || u.take(here, noon.Add(parkedFor-1)) != first || closed(first) || closed(second) {
+	if u.take(here, 0, noon) != second || u.take(here, 0, noon.Add(parkedFor-1)) != first || closed(first) || closed(second) {
 		t.Error("parked connections were not used, or in another order")
+	}
+	for lane, c := range []*upstreamConn{first, second} {
+		c.lane.Store(int32(lane + 1))
+		u.park(c, noon)
+	}
+	if u.take(here, 1, noon) != first || u.take(here, 1, noon) != second {
+		t.Error("a lane did not get its own connection, or nobody's when it had none")
 	}
 	u.park(first, noon)
 	u.park(second, noon.Add(time.Second))
-	if u.take(here, noon.Add(parkedFor+time.Second)) != nil || !closed(first) || !closed(second) {
+	if u.take(here, 0, noon.Add(parkedFor+time.Second)) != nil || !closed(first) || !closed(second) {
 		t.Error("an old connection was used or left open")
 	}
 	u.park(third, noon)
-	if u.take([]netip.Addr{alice}, noon) != nil || !closed(third) {
+	if u.take([]netip.Addr{alice}, 0, noon) != nil || !closed(third) {
 		t.Error("a connection to an address that the host left was used or left open")
 	}
 	first, second = open(), open()

@@ -73,8 +73,10 @@ func (p *pages) identity() (sum uint64, err error) {
 	case v > format:
 		return 0, newer(v)
 	}
-	if sum, err = strconv.ParseUint(meta[string(sumKey)], 16, 64); err != nil {
-		return 0, fmt.Errorf("its sum is %q, which is no number", meta[string(sumKey)])
+	// Capital letters, too, are what nobody wrote here.
+	sum, err = strconv.ParseUint(meta[string(sumKey)], 16, 64)
+	if err != nil || meta[string(sumKey)] != string(formatSum(sum)) {
+		return 0, fmt.Errorf("its sum is %q, which is no number of 16 hexadecimal digits", meta[string(sumKey)])
 	}
 	return sum, nil
 }

@@ -25,7 +25,8 @@ const (
 	maxHost        = 300 // octets; a host name has at most 253, and then there is the port
 	maxWhy         = 500
 	maxBy          = 100
-	maxConnections = 16
+	maxHeader      = 8 << 10
+	maxConnections = 16 // more wait
 )
 
 // Hosts is the answer to GET /v1/hosts.

@@ -7,18 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	stdlog "log"
 	"maps"
 	"net"
 	"net/http"
 	"os/user"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/internal/engine"
+	"github.com/coredns-kms/coredns-kms/internal/httpserver"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
 	"github.com/coredns-kms/coredns-kms/internal/store"
 )
@@ -70,38 +69,21 @@ func (s *Server) Serve(ctx context.Context, ln *Listener) error {
 			clean(r.Method, 20), clean(r.URL.Path, 100)))
 	})
 	wait := cmp.Or(s.patience, patience)
-	h := &http.Server{
-		Handler: mux, ReadHeaderTimeout: wait, ReadTimeout: wait, WriteTimeout: 3 * wait, IdleTimeout: wait, MaxHeaderBytes: 8 << 10,
-		ErrorLog:    stdlog.New(io.Discard, "", 0), // a client that hangs up is no news
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
-	}
-	var ending sync.WaitGroup
-	defer ending.Wait()
-	served, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ending.Go(func() {
-		<-served.Done()
-		within, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		if h.Shutdown(within) != nil {
-			h.Close()
-		}
-	})
-	if err := h.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return httpserver.Server{
+		Handler: mux, Connections: maxConnections, Header: maxHeader, Arrival: wait, Answer: 3 * wait,
+		Connected: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+	}.Serve(ctx, ln)
 }
 
 type connKey struct{}
 
 // who is the user at the other end, as the kernel has it; hint is who that user says to be.
 func who(r *http.Request, hint string) (string, error) {
-	c, ok := r.Context().Value(connKey{}).(*conn)
+	c, ok := r.Context().Value(connKey{}).(*net.UnixConn)
 	if !ok {
 		return "", errors.New("who asks cannot be seen")
 	}
-	uid, err := peer(c.UnixConn)
+	uid, err := peer(c)
 	if err != nil {
 		return "", fmt.Errorf("who asks cannot be seen: %w", err)
 	}

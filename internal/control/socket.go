@@ -19,14 +19,12 @@ const mode fs.FileMode = 0o660
 // maxPath is what fits into a socket address on Linux.
 const maxPath = 107
 
-// Listener takes connections at a Unix socket, at most maxConnections at once.
+// Listener takes connections at a Unix socket.
 type Listener struct {
 	*net.UnixListener
-	path   string
-	file   fs.FileInfo // of the socket when it was made
-	places chan struct{}
-	done   chan struct{}
-	close  sync.Once
+	path  string
+	file  fs.FileInfo // of the socket when it was made
+	close sync.Once
 }
 
 // Listen makes the socket at path. The socket of a server that is no more is replaced; one that somebody answers at, and
@@ -50,7 +48,7 @@ func Listen(path string) (*Listener, error) {
 		return nil, fmt.Errorf("control %s: %w", path, explainBind(err, path))
 	}
 	ln.SetUnlinkOnClose(false) // it would unlink whatever is there by then
-	l := &Listener{UnixListener: ln, path: path, places: make(chan struct{}, maxConnections), done: make(chan struct{})}
+	l := &Listener{UnixListener: ln, path: path}
 	if err = os.Chmod(path, mode); err == nil { // the umask may have taken the group's part
 		l.file, err = os.Lstat(path)
 	}
@@ -109,21 +107,6 @@ func kind(m fs.FileMode) string {
 	return m.String()
 }
 
-// Accept implements net.Listener. Who comes when all places are taken waits.
-func (l *Listener) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-	c, err := l.AcceptUnix()
-	if err != nil {
-		<-l.places
-		return nil, err
-	}
-	return &conn{UnixConn: c, leave: sync.OnceFunc(func() { <-l.places })}, nil
-}
-
 // Close implements net.Listener. It removes the socket, unless there is another by now.
 func (l *Listener) Close() error {
 	err := net.ErrClosed
@@ -131,20 +114,7 @@ func (l *Listener) Close() error {
 		if now, e := os.Lstat(l.path); e == nil && os.SameFile(l.file, now) {
 			os.Remove(l.path)
 		}
-		close(l.done)
 		err = l.UnixListener.Close()
 	})
 	return err
-}
-
-// conn is a connection that has a place.
-type conn struct {
-	*net.UnixConn
-	leave func()
-}
-
-// Close implements net.Conn.
-func (c *conn) Close() error {
-	defer c.leave()
-	return c.UnixConn.Close()
 }

@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
-	stdlog "log"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
+	"github.com/coredns-kms/coredns-kms/internal/httpserver"
 )
 
 // Site shows a Source to people and programs. Its fields must not change once it is used. Any number of requests may be
@@ -93,25 +90,7 @@ func (s *Site) API() http.Handler {
 // Serve answers at ln until ctx is done, and then closes ln when the requests under way are answered.
 func (s *Site) Serve(ctx context.Context, ln net.Listener) error {
 	wait := cmp.Or(s.patience, patience)
-	h := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: wait, ReadTimeout: wait, WriteTimeout: 6 * wait, IdleTimeout: wait,
-		MaxHeaderBytes: maxHeader,
-		ErrorLog:       stdlog.New(io.Discard, "", 0), // a client that hangs up is no news
-	}
-	var ending sync.WaitGroup
-	defer ending.Wait()
-	served, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ending.Go(func() {
-		<-served.Done()
-		within, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		if h.Shutdown(within) != nil {
-			h.Close()
-		}
-	})
-	if err := h.Serve(netutil.LimitListener(ln, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return httpserver.Server{
+		Handler: s.Handler(), Connections: maxConnections, Header: maxHeader, Arrival: wait, Answer: 6 * wait,
+	}.Serve(ctx, ln)
 }

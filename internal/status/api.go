@@ -2,6 +2,7 @@ package status
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -56,12 +57,18 @@ func (s *Site) serveStatus(w http.ResponseWriter, r *http.Request) {
 
 // serveClients is GET /v1/clients.
 func (s *Site) serveClients(w http.ResponseWriter, r *http.Request) {
+	s.export(w, r, DefaultRows, func(c Clients) { answer(w, http.StatusOK, c) })
+}
+
+// export writes the clients that r asks for, as many as rows unless it says how many, or what is wrong. Only a few may have
+// many rows written at once.
+func (s *Site) export(w http.ResponseWriter, r *http.Request, rows int, write func(Clients)) {
 	q, err := parseClients(r, MaxRows)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err)
 		return
 	}
-	if q.Limit > many {
+	if q.Limit = cmp.Or(q.Limit, rows); q.Limit > many {
 		leave, err := s.exports.take(r.Context(), maxExports, time.Second)
 		if err != nil {
 			refuse(w, statusOf(err), err)
@@ -74,7 +81,7 @@ func (s *Site) serveClients(w http.ResponseWriter, r *http.Request) {
 		refuse(w, statusOf(err), err)
 		return
 	}
-	answer(w, http.StatusOK, c)
+	write(c)
 }
 
 // serveWhy is GET /v1/why.

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/coredns-kms/coredns-kms/internal/status"
 
@@ -27,7 +25,8 @@ and what came of it. An activation holds for 180 days, and clients renew it ever
 silent for 90 days is gone or ill, and who has been for 150 is soon not activated any more.
 
 -search takes part of a name, an address, a network or a CMID. -csv and -json have all clients,
-the others the first 100 unless -limit says how many. "kms why" says more of one.
+the others the first 100 unless -limit says how many. -csv is what the status page has at
+/clients.csv. "kms why" says more of one.
 
 The server is asked at its control socket: the Corefile needs a line "control PATH" in a kms
 block, and whoever may write to the socket may ask.
@@ -93,7 +92,7 @@ func clientsCommand(c clock) *cli.Command {
 			case cmd.Bool("json"):
 				return s, printJSON(cmd.Writer, all)
 			case cmd.Bool("csv"):
-				return s, writeClientsCSV(cmd.Writer, all.Clients)
+				return s, status.WriteCSV(cmd.Writer, all.Clients)
 			}
 			return s, writeClients(cmd.Writer, s, all, c)
 		}),
@@ -177,35 +176,4 @@ func writeRows(w io.Writer, rows []row) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// writeClientsCSV prints clients as RFC 4180 has it, with times in RFC 3339.
-func writeClientsCSV(w io.Writer, clients []status.Client) error {
-	out := csv.NewWriter(w)
-	out.Write([]string{"id", "machine", "address", "protocol", "first", "last", "served", "host", "result", "calls", "silent_days"})
-	when := func(t time.Time) string {
-		if t.IsZero() {
-			return ""
-		}
-		return t.Format(time.RFC3339)
-	}
-	for _, c := range clients {
-		line := []string{c.ID, c.Machine, c.Address, c.Version, when(c.First), when(c.Last), when(c.Served), c.Host, c.Result,
-			strconv.FormatUint(c.Calls, 10), strconv.FormatFloat(c.Silent, 'f', 1, 64)}
-		for i := range line {
-			line[i] = cell(line[i])
-		}
-		out.Write(line)
-	}
-	out.Flush()
-	return out.Error()
-}
-
-// cell is s as a spreadsheet may have it: what begins as a formula does there becomes text.
-func cell(s string) string {
-	s = printable(s)
-	if first, _ := utf8.DecodeRuneInString(s); s != "" && strings.ContainsRune("=+-@＝＋－＠", first) {
-		return "'" + s
-	}
-	return s
 }

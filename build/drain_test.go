@@ -118,7 +118,7 @@ func TestStatusOfServer(t *testing.T) {
 		{[]string{"status", "-json"}, 2, `"zones"`},
 		{[]string{"hosts"}, 0, up},
 		{[]string{"clients"}, 0, "KMS OK - 0 clients"},
-		{[]string{"clients", "-csv"}, 0, "id,machine,"},
+		{[]string{"clients", "-csv"}, 0, "id,cmid,machine,"},
 		{[]string{"why", "192.0.2.1"}, 2, "nothing is known"},
 		{[]string{"complete", "kms", "drain", "-socket", socket, ""}, 0, strings.Split(up, ":")[0]},
 	} {

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -82,6 +83,30 @@ func TestCSVIsDefused(t *testing.T) {
 		}
 	}
 }
+
+// TestWriteCSV: what a machine calls itself is a cell, and never a formula or another line, though nobody looked at it before.
+func TestWriteCSV(t *testing.T) {
+	for machine, want := range map[string]string{
+		"": "", "pc1": "pc1", "=1+1": "'=1+1", "＝1": "'＝1", "a,\"b\"": "a,\"b\"", "a\nb\r\t\x00": "a\ufffdb\ufffd", "\x1b[2J": "\ufffd[2J",
+	} {
+		var b strings.Builder
+		if err := WriteCSV(&b, []Client{{Machine: machine}}); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(strings.NewReader(b.String())).ReadAll()
+		if err != nil || len(rows) != 2 || rows[1][2] != want || strings.Count(b.String(), "\n") != 2 {
+			t.Errorf("%q: %q, %v, want %q", machine, b.String(), err, want)
+		}
+	}
+	if err := WriteCSV(full{}, make([]Client, 1000)); err == nil {
+		t.Error("No error of a full disk")
+	}
+}
+
+// full is a file on a disk that is full.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
 func TestExportsAreBounded(t *testing.T) {
 	s := site(t, estate{at: noon})

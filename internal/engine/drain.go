@@ -38,7 +38,7 @@ func Drain(e *Engine, st *store.Store, endpoint string, d pool.Drainage) ([]Pool
 func Undrain(e *Engine, st *store.Store, endpoint string) ([]Pool, error) {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
-	e.putBack(endpoint)
+	e.putBack(st, endpoint)
 	err := keep(st, func(tx *store.Tx) error { return tx.Delete(store.Drains, endpoint) })
 	return e.tell(endpoint, func(p Pool) error { return p.Undrain(endpoint) }), err
 }
@@ -113,8 +113,16 @@ func Drained(e *Engine) map[string]pool.Drainage {
 	return all
 }
 
-// putBack notes that somebody puts endpoint back now. The oldest notes go if there are too many.
-func (e *Engine) putBack(endpoint string) {
+// putBack notes that somebody puts endpoint back now: later than any drain of it that is in force or in st, although by a
+// clock that was set back it may be earlier. The oldest notes go if there are too many.
+func (e *Engine) putBack(st *store.Store, endpoint string) {
+	now := time.Now().Round(time.Second)
+	stored, _ := LoadDrains(st) // LoadMemories says what cannot be read
+	for _, d := range []pool.Drainage{stored[endpoint], Drained(e)[endpoint]} {
+		if d.At.After(now) {
+			now = d.At
+		}
+	}
 	if _, ok := e.back[endpoint]; !ok && len(e.back) >= maxAbsent {
 		oldest := ""
 		for other, at := range e.back {
@@ -124,13 +132,13 @@ func (e *Engine) putBack(endpoint string) {
 		}
 		delete(e.back, oldest)
 	}
-	e.back[endpoint] = time.Now()
+	e.back[endpoint] = now
 }
 
 // isBack is whether somebody put endpoint back since d, whose time is to the second.
 func (e *Engine) isBack(endpoint string, d pool.Drainage) bool {
 	at, ok := e.back[endpoint]
-	return ok && !d.At.After(at.Round(time.Second))
+	return ok && !d.At.After(at)
 }
 
 func keep(st *store.Store, f func(*store.Tx) error) error {

@@ -289,6 +289,38 @@ func TestAlignDrains(t *testing.T) {
 	}
 }
 
+// TestPutBackAfterTheClockWasSetBack: a store that could not take it does not bring the drain back, though by the clock the
+// drain is the later of the two.
+func TestPutBackAfterTheClockWasSetBack(t *testing.T) {
+	p := begin(t, filepath.Join(t.TempDir(), "kms.db"))
+	held := p.pool("kms1.example.org.", "kms2.example.org.")
+	ahead := pool.Drainage{By: "alice", At: time.Now().Add(time.Hour).Round(time.Second)} // the clock was, by an hour
+	if _, err := Drain(p.Engine, p.store, kms1, ahead); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.store.Update(func(tx *store.Tx) error { return putDrain(tx, kms2, ahead) }); err != nil { // and no pool knows
+		t.Fatal(err)
+	}
+	if _, err := Undrain(p.Engine, nil, kms1); !errors.Is(err, ErrNoStore) {
+		t.Fatal(err)
+	}
+	p.putBack(p.store, kms2) // as Undrain does before a full disk refuses it
+	if err := AlignDrains(p.Engine, p.store); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "The pool", hosts(held), "kms1 unchecked, kms2 unchecked")
+	if all, err := LoadDrains(p.store); err != nil || len(all) != 0 {
+		t.Errorf("Stored %v, %v, want nothing", all, err)
+	}
+	if _, err := Drain(p.Engine, p.store, kms1, drainage("bob", "")); err != nil { // the clock is behind now
+		t.Fatal(err)
+	}
+	if err := AlignDrains(p.Engine, p.store); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "Drained again", hosts(held), "kms1 drained by bob: , kms2 unchecked")
+}
+
 // TestDrainOfAHostThatAnotherPoolGetsLater: a drain means the host, wherever it turns up, without a restart.
 func TestDrainOfAHostThatAnotherPoolGetsLater(t *testing.T) {
 	p := begin(t, filepath.Join(t.TempDir(), "kms.db"))

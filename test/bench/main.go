@@ -14,9 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -116,25 +114,4 @@ func named(names []string) (todo []benchmark, err error) {
 		return nil, fmt.Errorf("which benchmark? There are: %s", strings.Join(known, ", "))
 	}
 	return todo, nil
-}
-
-// build compiles main packages of this module into dir, each under the last element of its path, with what the release build
-// has.
-func build(ctx context.Context, root, dir string, packages ...string) error {
-	for _, pkg := range packages {
-		if err := buildAs(ctx, root, filepath.Join(dir, filepath.Base(pkg)), pkg); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// buildAs compiles a main package into a file, with more flags of go build if there are any.
-func buildAs(ctx context.Context, root, file, pkg string, flags ...string) error {
-	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-buildvcs=false", "-o", file}, flags, []string{pkg})...)
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
-	}
-	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/coredns-kms/coredns-kms/test/repository"
 )
 
 // A setting is a way to build or run kms that might make it faster.
@@ -130,7 +132,7 @@ func (s setting) build(ctx context.Context, b bench, i int) (string, error) {
 			return "", err
 		}
 	}
-	return name, buildAs(ctx, b.root, filepath.Join(b.dir, name), "./build", append(flags, "-pgo="+pgo)...)
+	return name, repository.BuildAs(ctx, b.root, filepath.Join(b.dir, name), "./build", append(flags, "-pgo="+pgo)...)
 }
 
 // overlay writes a changed copy of build/main.go, and the file that has go build take it.

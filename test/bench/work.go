@@ -37,7 +37,7 @@ func (w work) do(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintln(w.progress, "building")
-	if err := build(ctx, root, dir, "./build", "./test/bench/server"); err != nil {
+	if err := repository.Build(ctx, root, dir, "./build", "./test/bench/server"); err != nil {
 		return err
 	}
 	var reached []target

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -27,11 +28,19 @@ func Root(ctx context.Context) (string, error) {
 // release build has.
 func Build(ctx context.Context, root, dir string, packages ...string) error {
 	for _, pkg := range packages {
-		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", filepath.Join(dir, filepath.Base(pkg)), pkg)
-		cmd.Dir = root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+		if err := BuildAs(ctx, root, filepath.Join(dir, filepath.Base(pkg)), pkg); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// BuildAs compiles one of them into file, with more flags of go build if there are any.
+func BuildAs(ctx context.Context, root, file, pkg string, flags ...string) error {
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-buildvcs=false", "-o", file}, flags, []string{pkg})...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/coredns-kms/coredns-kms/internal/dcerpc"
 )
@@ -156,6 +157,29 @@ func TestUpstreamSilence(t *testing.T) {
 	u.note(Declined, now)
 	if u.wasSilent(now) {
 		t.Error("silent although it answered")
+	}
+}
+
+// clockSet is t as time.Now gives it if somebody set the clock by d: another time of day, and the same reading of the monotonic
+// clock. Only the package time can make one, so it is made of the octets of one (wall, ext and loc, since Go 1.9).
+func clockSet(t *testing.T, at time.Time, d time.Duration) time.Time {
+	t.Helper()
+	set := at.Add(d)
+	*(*int64)(unsafe.Add(unsafe.Pointer(&set), unsafe.Sizeof(uint64(0)))) -= int64(d)
+	if set.Sub(at) != 0 || set.UnixNano()-at.UnixNano() != int64(d) {
+		t.Fatalf("Go keeps its times in another way by now: %v and %v", at, set)
+	}
+	return set
+}
+
+// TestUpstreamSilenceAndTheClock: it lasts for as long as ever, whatever is done to the clock meanwhile.
+func TestUpstreamSilenceAndTheClock(t *testing.T) {
+	for _, d := range []time.Duration{-24 * time.Hour, -silentFor, silentFor, 24 * time.Hour} {
+		u, now := new(upstream), time.Now()
+		u.note(Silent, now)
+		if !u.wasSilent(clockSet(t, now.Add(silentFor-1), d)) || u.wasSilent(clockSet(t, now.Add(silentFor), d)) {
+			t.Errorf("not silent for %s after the clock was set by %s", silentFor, d)
+		}
 	}
 }
 

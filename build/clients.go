@@ -28,9 +28,7 @@ silent for 90 days is gone or ill, and who has been for 150 is soon not activate
 the others the first 100 unless -limit says how many. -csv is what the status page has at
 /clients.csv. "kms why" says more of one.
 
-The server is asked at its control socket: the Corefile needs a line "control PATH" in a kms
-block, and whoever may write to the socket may ask.
-
+` + socketText + `
 Exit status, as monitoring plugins have it:
   0  OK        no client of those shown is silent for 150 days
   1  WARNING   some are

@@ -20,6 +20,11 @@ func socketFlag() cli.Flag {
 		Usage: "the `PATH` that a kms block of the server's Corefile gives to control"}
 }
 
+// socketText is what the help of those that only ask says of it.
+const socketText = `The server is asked at its control socket: the Corefile needs a line "control PATH" in a kms
+block, and whoever may write to the socket may ask.
+`
+
 // server is the running server that cmd is to talk to.
 func server(cmd *cli.Command) control.Client { return control.Client{Socket: cmd.String("socket")} }
 

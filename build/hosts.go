@@ -17,9 +17,7 @@ import (
 const hostsText = `Shows what the running server believes of its KMS hosts: of each its state and for how long,
 priority and weight, how fast it answered last, and what is wrong with it or who drained it.
 
-The server is asked at its control socket: the Corefile needs a line "control PATH" in a kms
-block, and whoever may write to the socket may ask.
-
+` + socketText + `
 Exit status, as monitoring plugins have it:
   0  OK        every host is up, drained or not proved yet
   1  WARNING   some are suspect or down, or their names do not resolve

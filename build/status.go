@@ -22,9 +22,7 @@ In a terminal it stays and is drawn again every -interval, until q or Ctrl-C; r 
 Elsewhere, or with -once, it is printed once. Colours are only for terminals, and not where NO_COLOR
 is set or TERM is "dumb".
 
-The server is asked at its control socket: the Corefile needs a line "control PATH" in a kms
-block, and whoever may write to the socket may ask.
-
+` + socketText + `
 Exit status, as monitoring plugins have it, of what was shown last:
   0  OK        nothing needs somebody
   1  WARNING   something does

@@ -18,9 +18,7 @@ hosts were asked for it and what they said, and to which it would be sent if it 
 CLIENT is an address, the name of a machine or a CMID, as "kms clients" shows them. What DNS was
 asked and how calls went is remembered for a while only; the list of clients for years.
 
-The server is asked at its control socket: the Corefile needs a line "control PATH" in a kms
-block, and whoever may write to the socket may ask.
-
+` + socketText + `
 Exit status:
   0  something is known of it
   2  nothing is: the server says so

@@ -2,6 +2,9 @@ package plugin
 
 import (
 	"encoding/binary"
+	"slices"
+
+	supported "github.com/coredns/coredns/plugin/pkg/edns"
 
 	"github.com/miekg/dns"
 )
@@ -79,14 +82,15 @@ func (q *query) direct(p *prepared, order []uint16) []byte {
 }
 
 // plain is whether a question with extra as its additional section is answered by nothing but records: it has an OPT record
-// with neither flags nor options, or nothing.
+// without flags and without options that CoreDNS would give back, or nothing.
 func plain(extra []dns.RR) bool {
 	switch len(extra) {
 	case 0:
 		return true
 	case 1:
 		opt, ok := extra[0].(*dns.OPT)
-		return ok && opt.Hdr.Ttl == 0 && len(opt.Option) == 0
+		return ok && opt.Hdr.Ttl == 0 &&
+			!slices.ContainsFunc(opt.Option, func(o dns.EDNS0) bool { return supported.SupportedOption(o.Option()) })
 	}
 	return false
 }

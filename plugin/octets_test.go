@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	supported "github.com/coredns/coredns/plugin/pkg/edns"
 	"github.com/coredns/coredns/plugin/test"
 	"github.com/coredns/coredns/request"
 
@@ -119,6 +120,11 @@ func TestOctetsSayWhatRecordsSay(t *testing.T) {
 	}
 }
 
+// answered is an EDNS option that CoreDNS gives back.
+const answered = dns.EDNS0LOCALSTART
+
+func init() { supported.SetSupportedOption(answered) }
+
 // TestOctetsOnlyIfPlain: what is not as most questions are is answered with records, by those who know how.
 func TestOctetsOnlyIfPlain(t *testing.T) {
 	for _, tt := range []struct {
@@ -131,9 +137,13 @@ func TestOctetsOnlyIfPlain(t *testing.T) {
 		{"somebody in front wants records", func(h *Handler, _ *dns.Msg) { h.Direct = false }, false},
 		{"DO", func(_ *Handler, r *dns.Msg) { edns(r, 1232, true) }, false},
 		{"another flag of EDNS", func(_ *Handler, r *dns.Msg) { edns(r, 1232, false).IsEdns0().Hdr.Ttl = 1 << 14 }, false},
-		{"an option", func(_ *Handler, r *dns.Msg) {
+		{"an option, as resolvers send it", func(_ *Handler, r *dns.Msg) {
 			o := edns(r, 1232, false).IsEdns0()
 			o.Option = append(o.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0011223344556677"})
+		}, true},
+		{"an option that a plugin answers", func(_ *Handler, r *dns.Msg) {
+			o := edns(r, 1232, false).IsEdns0()
+			o.Option = append(o.Option, &dns.EDNS0_LOCAL{Code: answered, Data: []byte{1}})
 		}, false},
 		{"two additional records", func(_ *Handler, r *dns.Msg) {
 			r.Extra = append(edns(r, 1232, false).Extra, test.A("example.org. 1 IN A 192.0.2.1"))
@@ -198,10 +208,10 @@ func FuzzOctets(f *testing.F) {
 		}
 	}
 	slices.Sort(names)
-	f.Add(uint16(1), uint8(0), uint64(0), uint16(0), uint32(0), false)
-	f.Add(uint16(2), uint8(3), uint64(0x5555), uint16(1232), uint32(0), false)
-	f.Add(uint16(3), uint8(8), ^uint64(0), uint16(4096), uint32(1<<15), true)
-	f.Fuzz(func(t *testing.T, id uint16, flags uint8, capitals uint64, size uint16, ttl uint32, tcp bool) {
+	f.Add(uint16(1), uint8(0), uint64(0), uint16(0), uint32(0), uint16(0), false)
+	f.Add(uint16(2), uint8(3), uint64(0x5555), uint16(1232), uint32(0), uint16(dns.EDNS0COOKIE), false)
+	f.Add(uint16(3), uint8(8), ^uint64(0), uint16(4096), uint32(1<<15), uint16(answered), true)
+	f.Fuzz(func(t *testing.T, id uint16, flags uint8, capitals uint64, size uint16, ttl uint32, option uint16, tcp bool) {
 		name := []byte(names[int(id)%len(names)])
 		for i, c := range name {
 			if 'a' <= c && c <= 'z' && capitals>>(i%64)&1 == 1 {
@@ -211,7 +221,11 @@ func FuzzOctets(f *testing.F) {
 		r := newQuestion(string(name), dns.TypeSRV)
 		r.Id, r.RecursionDesired, r.CheckingDisabled, r.AuthenticatedData = id, flags&1 == 1, flags&2 == 2, flags&4 == 4
 		if size > 0 {
-			edns(r, size, false).IsEdns0().Hdr.Ttl = ttl
+			opt := edns(r, size, false).IsEdns0()
+			opt.Hdr.Ttl = ttl
+			if option > 0 {
+				opt.Option = append(opt.Option, &dns.EDNS0_LOCAL{Code: option, Data: []byte{byte(id)}})
+			}
 		}
 		bothWays(t, h, r, tcp)
 	})

@@ -126,6 +126,10 @@ type Observer interface {
 	Called(CallRecord)
 	Asked(Ask)
 	Refused(Refusal, netip.Addr)
+
+	// Present is told every few seconds which hosts there are: what was counted of
+	// others is not to pile up, since hosts that announce themselves come and go.
+	Present(hosts map[string]bool)
 }
 
 // unobserved is the Observer of a gateway that nobody watches.
@@ -134,3 +138,4 @@ type unobserved struct{}
 func (unobserved) Called(CallRecord)           {}
 func (unobserved) Asked(Ask)                   {}
 func (unobserved) Refused(Refusal, netip.Addr) {}
+func (unobserved) Present(map[string]bool)     {}

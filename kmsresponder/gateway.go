@@ -156,10 +156,11 @@ func (g *Gateway) keepHouse(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			hosts := make(map[string]bool)
-			for _, h := range g.settings.Load().Pool.Hosts() {
+			s, hosts := g.settings.Load(), make(map[string]bool)
+			for _, h := range s.Pool.Hosts() {
 				hosts[h.Endpoint()] = true
 			}
+			s.Observer.Present(hosts)
 			g.upstreams.expire(now.Add(-parkedFor), func(endpoint string) bool { return hosts[endpoint] })
 			g.admission.sweep(now)
 		}

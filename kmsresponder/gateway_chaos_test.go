@@ -208,3 +208,5 @@ func (w *tally) Asked(a Ask) {
 }
 
 func (w *tally) Refused(Refusal, netip.Addr) {}
+
+func (w *tally) Present(map[string]bool) {}

@@ -41,6 +41,8 @@ func (o *told) Refused(r Refusal, _ netip.Addr) {
 	o.refused[r]++
 }
 
+func (o *told) Present(map[string]bool) {}
+
 // take removes the first record that is wanted, and returns it.
 func (o *told) take(wanted func(CallRecord) bool) (r CallRecord, ok bool) {
 	o.mu.Lock()

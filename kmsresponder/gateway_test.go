@@ -46,6 +46,7 @@ func (w *watcher) Asked(a Ask)         { w.add(func() { w.asked = append(w.asked
 func (w *watcher) Refused(r Refusal, _ netip.Addr) {
 	w.add(func() { w.refused[r]++ })
 }
+func (w *watcher) Present(map[string]bool) {}
 
 // until waits for what is to be true of w.
 func (w *watcher) until(t *testing.T, what string, is func() bool) {

@@ -17,9 +17,9 @@ const (
 	metricsSubsystem = "kms"
 )
 
-// Label values are bounded: words of ours, hosts of the Corefile, the versions
-// and outcomes there are and "other" for all else. Nothing of a client's becomes
-// one.
+// Label values are bounded: words of ours, hosts of the pool, the versions and
+// outcomes there are and "other" for all else. Nothing of a client's becomes one,
+// and the rows of a host that announced itself go when the host does.
 var (
 	callsTotal = promauto.NewCounterVec(prometheus.CounterOpts{
 		Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "calls_total",
@@ -64,8 +64,19 @@ type Metrics struct {
 	retries   prometheus.Counter
 	failovers prometheus.Counter
 	refused   []prometheus.Counter
-	hosts     sync.Map // of *hostCounters by endpoint
+	hosts     *hostRows
 }
+
+// hostRows is the counters of a pool's hosts. They are found without a lock; mu
+// is held while there are more or fewer.
+type hostRows struct {
+	mu sync.Mutex
+	by sync.Map // of *hostCounters by endpoint
+}
+
+// allRows is the hostRows of each pool, by its name: they outlive the Metrics of
+// one configuration, as the rows that they stand for do.
+var allRows sync.Map
 
 type hostCounters struct {
 	calls, copies []prometheus.Counter // by Outcome
@@ -77,8 +88,10 @@ const versionWords = 4
 // NewMetrics returns an observer for the gateway in front of the pool of this
 // name. Two of the same name count together.
 func NewMetrics(pool string) *Metrics {
+	rows, _ := allRows.LoadOrStore(pool, new(hostRows))
 	m := &Metrics{
 		pool:      pool,
+		hosts:     rows.(*hostRows),
 		duration:  callDuration.WithLabelValues(pool),
 		retries:   callRetriesTotal.WithLabelValues(pool),
 		failovers: callFailoversTotal.WithLabelValues(pool),
@@ -111,9 +124,9 @@ func (m *Metrics) Called(r CallRecord) {
 
 // Asked implements Observer.
 func (m *Metrics) Asked(a Ask) {
-	found, ok := m.hosts.Load(a.Host)
+	found, ok := m.hosts.by.Load(a.Host)
 	if !ok {
-		found, _ = m.hosts.LoadOrStore(a.Host, m.newHost(a.Host))
+		found = m.newHost(a.Host)
 	}
 	if h := found.(*hostCounters); a.Copy {
 		h.copies[a.Outcome].Inc()
@@ -122,13 +135,33 @@ func (m *Metrics) Asked(a Ask) {
 	}
 }
 
-func (m *Metrics) newHost(endpoint string) *hostCounters {
+func (m *Metrics) newHost(endpoint string) any {
+	m.hosts.mu.Lock()
+	defer m.hosts.mu.Unlock()
+	if found, ok := m.hosts.by.Load(endpoint); ok {
+		return found
+	}
 	h := new(hostCounters)
 	for _, o := range Outcomes() {
 		h.calls = append(h.calls, hostRequestsTotal.WithLabelValues(m.pool, endpoint, "call", o.String()))
 		h.copies = append(h.copies, hostRequestsTotal.WithLabelValues(m.pool, endpoint, "copy", o.String()))
 	}
+	m.hosts.by.Store(endpoint, h)
 	return h
+}
+
+// Present implements Observer. A call that is under way may count a host that is
+// gone once more; the next time, that goes too.
+func (m *Metrics) Present(hosts map[string]bool) {
+	m.hosts.mu.Lock()
+	defer m.hosts.mu.Unlock()
+	m.hosts.by.Range(func(endpoint, _ any) bool {
+		if host := endpoint.(string); !hosts[host] {
+			m.hosts.by.Delete(host)
+			hostRequestsTotal.DeletePartialMatch(prometheus.Labels{"pool": m.pool, "host": host})
+		}
+		return true
+	})
 }
 
 // Refused implements Observer.

@@ -1,11 +1,13 @@
 package kmsresponder
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
@@ -106,4 +108,35 @@ func TestWords(t *testing.T) {
 	if len(Results()) != len(resultWords) || len(Outcomes()) != len(outcomeWords) || len(Refusals()) != len(refusalWords) {
 		t.Error("a list is not complete")
 	}
+}
+
+// TestMetricsOfHostsThatAreGone: whoever may announce hosts may do so under ever new names. Rows of those that are gone go,
+// those of the others stay, and a host that comes back counts again.
+func TestMetricsOfHostsThatAreGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		name := fmt.Sprintf("gone%d.example.org", rand.Uint32())
+		const stays, comes = "192.0.2.1:1688", "192.0.2.2:1688"
+		p, before, now := poolOf(hostAt(stays, 0)), NewMetrics(name), NewMetrics(name) // as before and after a reload
+		g := NewGateway(GatewayConfig{Pool: p, Observer: now})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go g.keepHouse(ctx)
+		before.Asked(Ask{Host: comes, Outcome: Answered})
+		for n := range 2 {
+			p.Enlist(hostAt(comes, 0), nil, true)
+			now.Asked(Ask{Host: stays, Outcome: Answered})
+			now.Asked(Ask{Host: comes, Outcome: Answered})
+			time.Sleep(housekeeping + time.Second)
+			want := []string{fmt.Sprintf("host_requests_total [%s call answered] %d", stays, n+1),
+				fmt.Sprintf("host_requests_total [%s call answered] %d", comes, 2-n)}
+			if got := gathered(t, name); !slices.Equal(got, want) {
+				t.Errorf("While both are there: %q, want %q", got, want)
+			}
+			p.Dismiss(comes)
+			time.Sleep(housekeeping + time.Second)
+			if got := gathered(t, name); !slices.Equal(got, want[:1]) {
+				t.Errorf("When one is gone: %q, want %q", got, want[:1])
+			}
+		}
+	})
 }

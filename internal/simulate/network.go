@@ -171,3 +171,4 @@ func (w *world) Called(r kmsresponder.CallRecord) {
 // The rest of the responder's Observer.
 func (w *world) Asked(kmsresponder.Ask)                   {}
 func (w *world) Refused(kmsresponder.Refusal, netip.Addr) {}
+func (w *world) Present(map[string]bool)                  {}

@@ -152,6 +152,8 @@ func (e *estate) kill(i int) {
 // The responder's Observer.
 func (e *estate) Called(kmsresponder.CallRecord)           {}
 func (e *estate) Refused(kmsresponder.Refusal, netip.Addr) {}
+
+func (e *estate) Present(map[string]bool) {}
 func (e *estate) Asked(a kmsresponder.Ask) {
 	if a.Copy {
 		e.copies <- struct{}{}

@@ -1,8 +1,10 @@
 package control
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -77,6 +79,69 @@ func TestWrongRequests(t *testing.T) {
 	}
 	if h := p.Hosts()[0]; h.Drainage == nil || len(h.Drainage.Why) != maxWhy {
 		t.Errorf("Kept: %+v", h.Drainage)
+	}
+}
+
+// TestHostileRequests: what browsers, proxies and those who look for holes send, octet for octet. None of it drains a host.
+func TestHostileRequests(t *testing.T) {
+	r := serve(t, true)
+	p := r.pool("example.org.", "kms1.example.org", "kms2.example.org")
+	const drain = `{"host":"kms1.example.org"}`
+	length := fmt.Sprintf("Content-Length: %d", len(drain))
+	for name, tt := range map[string]struct {
+		head   []string
+		body   string
+		status int
+	}{
+		"a form of another site": {[]string{"POST /v1/drain HTTP/1.1", "Host: kms", "Origin: http://evil.example.net",
+			"Content-Type: text/plain", length}, drain, 403},
+		"a script of another site": {[]string{"POST /v1/drain HTTP/1.1", "Host: kms", "Sec-Fetch-Site: cross-site",
+			"Sec-Fetch-Mode: no-cors", length}, drain, 403},
+		"a page on this machine": {[]string{"POST /v1/undrain HTTP/1.1", "Host: localhost", "Origin: null",
+			"Sec-Fetch-Site: same-origin", length}, drain, 403},
+		"a link followed":   {[]string{"GET /v1/hosts HTTP/1.1", "Host: kms", "Referer: http://evil.example.net/"}, "", 403},
+		"a preflight":       {[]string{"OPTIONS /v1/drain HTTP/1.1", "Host: kms", "Origin: http://evil.example.net"}, "", 403},
+		"OPTIONS":           {[]string{"OPTIONS /v1/drain HTTP/1.1", "Host: kms"}, "", 404},
+		"PUT":               {[]string{"PUT /v1/drain HTTP/1.1", "Host: kms", length}, drain, 404},
+		"CONNECT":           {[]string{"CONNECT kms1.example.org:1688 HTTP/1.1", "Host: kms1.example.org:1688"}, "", 404},
+		"no Host":           {[]string{"POST /v1/drain HTTP/1.1", length}, drain, 400},
+		"two Hosts":         {[]string{"POST /v1/drain HTTP/1.1", "Host: kms", "Host: kms", length}, drain, 400},
+		"up and down":       {[]string{"POST /v1/../v1/drain HTTP/1.1", "Host: kms", length}, drain, 404},
+		"the same, encoded": {[]string{"POST /v1/%2e%2e/v1/drain HTTP/1.1", "Host: kms", length}, drain, 404},
+		"two slashes":       {[]string{"POST //v1/drain HTTP/1.1", "Host: kms", length}, drain, 404},
+		"a slash behind":    {[]string{"POST /v1/drain/ HTTP/1.1", "Host: kms", length}, drain, 404},
+		"a file":            {[]string{"GET /../../etc/passwd HTTP/1.1", "Host: kms"}, "", 404},
+		"two lengths":       {[]string{"POST /v1/drain HTTP/1.1", "Host: kms", length, "Content-Length: 0"}, drain, 400},
+		"an odd encoding":   {[]string{"POST /v1/drain HTTP/1.1", "Host: kms", "Transfer-Encoding: gzip, chunked", length}, drain, 501},
+		"a method override": {[]string{"GET /v1/drain HTTP/1.1", "Host: kms", "X-HTTP-Method-Override: POST"}, "", 404},
+		"in the query":      {[]string{"GET /v1/drain?host=kms1.example.org HTTP/1.1", "Host: kms"}, "", 404},
+		"no HTTP":           {[]string{"drain kms1.example.org"}, "", 400},
+	} {
+		c, err := net.Dial("unix", r.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		io.WriteString(c, strings.Join(append(tt.head, "Connection: close"), "\r\n")+"\r\n\r\n"+tt.body)
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		c.Close()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if answer.StatusCode != tt.status || answer.Header.Get("Location") != "" {
+			t.Errorf("%s: %s, leading to %q, want %d", name, answer.Status, answer.Header.Get("Location"), tt.status)
+		}
+		for field := range answer.Header {
+			if strings.HasPrefix(field, "Access-Control-") {
+				t.Errorf("%s: answered with %s", name, field)
+			}
+		}
+	}
+	for _, h := range p.Hosts() {
+		if h.State == pool.Drained {
+			t.Errorf("%s was drained by one of these", h.Endpoint())
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os/user"
+	"path"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -70,9 +71,24 @@ func (s *Server) Serve(ctx context.Context, ln *Listener) error {
 	})
 	wait := cmp.Or(s.patience, patience)
 	return httpserver.Server{
-		Handler: mux, Connections: maxConnections, Header: maxHeader, Arrival: wait, Answer: 3 * wait,
+		Handler: guard(mux), Connections: maxConnections, Header: maxHeader, Arrival: wait, Answer: 3 * wait,
 		Connected: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 	}.Serve(ctx, ln)
+}
+
+// guard turns away what no program of an operator sends. No browser reaches a Unix socket, but somebody may put a proxy in front
+// of it, and then a web page could have a host drained. Other ways to write a path are not taken for it, or led to it.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Referer") != "":
+			refuse(w, http.StatusForbidden, errors.New("a web page asks for this: the socket is for programs of those who may use it"))
+		case r.URL.Path != path.Clean(r.URL.Path):
+			refuse(w, http.StatusNotFound, fmt.Errorf("there is no path %q", clean(r.URL.Path, 100)))
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 type connKey struct{}

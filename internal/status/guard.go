@@ -1,6 +1,7 @@
 package status
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -65,7 +66,8 @@ func foreign(h http.Header) bool {
 	return h.Get("Sec-Fetch-Mode") != "navigate" || h.Get("Sec-Fetch-Dest") != "document"
 }
 
-// readOnly sets what every answer has, and refuses every method that could change something.
+// readOnly sets what every answer has, and refuses every method that could change something, and every body: nothing here
+// takes one, and where one ends is what a proxy in front may see otherwise (smuggling). Nothing is read behind it.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -78,6 +80,11 @@ func readOnly(next http.Handler) http.Handler {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			h.Set("Allow", "GET, HEAD")
 			refuse(w, http.StatusMethodNotAllowed, fmt.Errorf("nothing can be changed here: GET and HEAD are what there is"))
+			return
+		}
+		if r.ContentLength != 0 {
+			h.Set("Connection", "close")
+			refuse(w, http.StatusBadRequest, errors.New("a request with a body: nothing here takes one"))
 			return
 		}
 		next.ServeHTTP(w, r)

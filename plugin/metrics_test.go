@@ -160,6 +160,23 @@ func TestProbesAndTransitionsAreCounted(t *testing.T) {
 	}
 }
 
+// TestRowsOfHostsThatAreGone: whoever may announce hosts may do so under ever new names.
+func TestRowsOfHostsThatAreGone(t *testing.T) {
+	o := Observer{Pool: fmt.Sprint("gone", rand.Uint32())}
+	rows := func() int { return testutil.CollectAndCount(probesTotal) + testutil.CollectAndCount(transitionsTotal) }
+	before := rows()
+	for n := range 100 {
+		endpoint := fmt.Sprintf("kms%d.example.org:1688", n)
+		o.Probed(endpoint, probe.Result{Outcome: probe.Passed})
+		o.Probed(endpoint, probe.Result{Outcome: probe.Timeout, Err: fmt.Errorf("words")})
+		o.Changed(pool.Transition{Host: endpoint, To: pool.Up})
+		o.Gone(endpoint)
+	}
+	if n := rows(); n != before {
+		t.Errorf("%d rows more when all are gone", n-before)
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	h := newHandler(nil, site(t, "example.org.", "kms1.example.org=suspect kms2.example.org/3=up"))
 	values := func(name string) string {

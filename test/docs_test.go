@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/json"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -10,6 +11,44 @@ import (
 	"strings"
 	"testing"
 )
+
+var (
+	testName = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*(?:\.\.\.)?`)
+	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Z]\w*)\(`)
+)
+
+// TestNamedTests: each test that a document names is one that there is, so that what is said to be held by it can be tried.
+func TestNamedTests(t *testing.T) {
+	there := make(map[string]bool)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git" || d.Name() == "dist") {
+			return fs.SkipDir
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range testFunc.FindAllSubmatch(text, -1) {
+			there[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil || len(there) < 500 {
+		t.Fatalf("Only %d tests were found: %v", len(there), err)
+	}
+	for document, text := range documents(t) {
+		for _, name := range testName.FindAllString(text, -1) {
+			begin, several := strings.CutSuffix(name, "...")
+			if !there[name] && !(several && slices.ContainsFunc(slices.Collect(maps.Keys(there)),
+				func(other string) bool { return strings.HasPrefix(other, begin) })) {
+				t.Errorf("%s names %s, which there is not", document, name)
+			}
+		}
+	}
+}
 
 // kinds is every word that may stand behind the fence of a block in README.md and docs, and what the tests do with it. What
 // cannot be run has the reason.

@@ -1,7 +1,8 @@
 # What is made from this tree. Everything lands in dist/; "make clean" takes it away.
 #
-# Two builds of one commit by one Go are the same, octet for octet: paths are trimmed, no C compiler takes part, and times are
-# those of the commit.
+# Two builds of one commit are the same, octet for octet: paths are trimmed, no C compiler takes part, times are those of the
+# commit, and the Go is the one of go.mod's toolchain line, which any other Go fetches. "make GOTOOLCHAIN=local" takes the Go that
+# is there.
 
 VERSION           ?= $(shell packaging/version)
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
@@ -10,6 +11,9 @@ MAINTAINER        ?= The coredns-kms authors <root@localhost>
 DIST              ?= dist
 FUZZTIME          ?= 10m
 CHAOS_FOR         ?= 10m
+GOTOOLCHAIN       ?= $(shell sed -n 's/^toolchain //p' go.mod)
+# The Go vulnerability database, which is a module too; raised by hand: see docs/security.md.
+DB                ?= v0.0.0-20261105234957-e22db6528018
 
 export VERSION SOURCE_DATE_EPOCH ARCH MAINTAINER DIST
 export CGO_ENABLED = 0
@@ -19,7 +23,7 @@ date  = $(shell date --utc --date=@$(SOURCE_DATE_EPOCH) $(1))
 # packaging/ is a module of its own: none of what its tools need gets into the program's go.mod.
 tool  = $(shell GOARCH= go -C packaging tool -n $(1))
 
-.PHONY: help build test bench fuzz chaos deb clean
+.PHONY: help build test bench fuzz chaos vulncheck twice sbom deb clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -40,7 +44,15 @@ fuzz: ## all fuzz tests, FUZZTIME=10m each, with the table in docs/reliability.m
 chaos: ## everything going wrong around the program for CHAOS_FOR=10m, as root on Linux, with the table in docs/reliability.md
 	go run ./test/chaos -for $(CHAOS_FOR) -write
 
-deb: $(DIST)/$(ARCH)/coredns-kms documents ## the Debian package, as dist/coredns-kms_VERSION_ARCH.deb
+vulncheck: ## known vulnerabilities that the program and its tools call, if any, by the database DB=latest or another
+	packaging/vulncheck $(DB) $(GOTOOLCHAIN)
+
+twice: build ## build once more in another directory, with nothing in the cache, and compare; takes minutes
+	GOTOOLCHAIN=$(GOTOOLCHAIN) packaging/twice $(DIST)/$(ARCH)/coredns-kms
+
+sbom: $(DIST)/$(ARCH)/coredns-kms.cdx.json ## what the program is made of, as CycloneDX in dist/ARCH/coredns-kms.cdx.json
+
+deb: build sbom documents ## the Debian package, as dist/coredns-kms_VERSION_ARCH.deb
 	$(call tool,nfpm) package --config packaging/nfpm.yaml --packager deb --target $(DIST)/
 
 clean: ## remove dist/
@@ -50,7 +62,14 @@ clean: ## remove dist/
 .PHONY: always
 $(DIST)/%/coredns-kms: always
 	@test -n '$(VERSION)' || { echo 'There is no version: is this a git repository? Or say VERSION=1.2.3' >&2; exit 1; }
-	GOARCH=$* go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./build
+	GOARCH=$* GOTOOLCHAIN=$(GOTOOLCHAIN) go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./build
+
+# It is read from the program, so that it says what is linked and not what go.mod would allow. Licences are looked for in the
+# module cache, which has all that was linked; nobody is asked for the rest. The bill names the tool by its hash, so that one
+# is built as the program is. It warns that it has no licence text for Go and for the program itself, whose is in LICENSE.
+$(DIST)/%/coredns-kms.cdx.json: $(DIST)/%/coredns-kms
+	tool=$$(GOARCH= GOTOOLCHAIN=$(GOTOOLCHAIN) GOFLAGS='-trimpath -buildvcs=false' go -C packaging tool -n cyclonedx-gomod) && \
+	GOPROXY=off "$$tool" bin -json -std -licenses -noserial -notimestamp -version 'v$(VERSION)' -output $@ $<
 
 # Man pages and completion are printed by the program itself, built for this machine; coredns-kms(7) is README.md.
 .PHONY: documents

@@ -51,10 +51,13 @@ func setup(c *caddy.Controller) error {
 		dnsserver.GetConfig(c).AllowOpcode(dns.OpcodeUpdate)
 	}
 
+	front := len(dnsserver.GetConfig(c).Plugin) // directives are set up in their order
 	c.OnStartup(func() error {
 		handler.Signed = dnsserver.GetConfig(c).Handler("dnssec") != nil
 		handler.Sealed = dnsserver.GetConfig(c).Handler("tsig") != nil
-		handler.Direct = direct(dnsserver.GetConfig(c))
+		if direct(dnsserver.GetConfig(c), front) {
+			handler.Direct = straight
+		}
 		handler.Dynupdate = dnsserver.GetConfig(c).Handler("dynupdate") != nil
 		life.storePath, _ = c.Get(processKey("store")).(string) // all blocks of the Corefile are parsed now
 		life.controlPath, _ = c.Get(processKey("control")).(string)

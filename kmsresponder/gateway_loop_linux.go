@@ -72,16 +72,17 @@ const maxLoops = 4
 
 // attend has loops carry on with the clients of ln, where the system can.
 func (g *Gateway) attend(ctx, working context.Context, ln net.Listener) error {
-	loops := make([]*loop, min(runtime.GOMAXPROCS(0), maxLoops))
-	for i := range loops {
+	var loops []*loop
+	for range min(runtime.GOMAXPROCS(0), maxLoops) {
 		l, err := newLoop(working, g, ln)
 		if err != nil {
-			for _, l := range loops[:i] {
-				l.poll.close()
-			}
-			return g.attendEach(ctx, working, ln)
+			break
 		}
-		l.lane, loops[i] = int32(i+1), l
+		loops = append(loops, l)
+		l.lane = int32(len(loops))
+	}
+	if len(loops) == 0 {
+		return g.attendEach(ctx, working, ln)
 	}
 	failed := make(chan error)
 	for _, l := range loops {

@@ -63,8 +63,8 @@ func (a *hostAnswer) stale() bool {
 	return a.outcome == Dead || a.outcome == Garbled || a.outcome == Silent
 }
 
-// replace asks again after a connection parked at the time given was stale. The
-// others are as old, or older.
+// replace asks again after a connection parked at the time given was stale, as
+// those are then that were parked before.
 func (u *upstream) replace(parked time.Time, t target, message []byte, q *kmswire.RequestV4, until time.Time) hostAnswer {
 	u.expire(parked)
 	a := u.anew(t, message, q, until)

@@ -24,7 +24,7 @@ func TestAmplification(t *testing.T) {
 		{256, 1232, true, 22}, {256, 4096, true, 72},
 	} {
 		h := oneHandler(t, "corp.example.org.", tt.hosts)
-		h.Direct = tt.direct
+		h.Direct = toAllIf(tt.direct)
 		q := newQuestion("_vlmcs._tcp.corp.example.org.", dns.TypeSRV)
 		if tt.size > 0 {
 			edns(q, tt.size, false)

@@ -162,7 +162,7 @@ func BenchmarkServeSRV(b *testing.B) {
 		h := oneHandler(b, "example.org.", hosts)
 		for _, q := range append(questions, directQuestions()...) {
 			b.Run(fmt.Sprintf("%d hosts/%s", hosts, q.name), func(b *testing.B) {
-				h.Direct = q.direct
+				h.Direct = toAllIf(q.direct)
 				m := q.msg()
 				mustServe(b, h, m, hosts)
 				b.ReportAllocs()
@@ -240,7 +240,7 @@ func TestAllocationsPerAnswer(t *testing.T) {
 	h := oneHandler(t, "example.org.", mostHosts)
 	for _, q := range append(questions, directQuestions()...) {
 		t.Run(q.name, func(t *testing.T) {
-			h.Direct = q.direct
+			h.Direct = toAllIf(q.direct)
 			m := q.msg()
 			mustServe(t, h, m, mostHosts)
 			ctx, w := t.Context(), dns.ResponseWriter(discard{})

@@ -54,8 +54,9 @@ type Handler struct {
 	// Sealed says that the tsig plugin stands in front and will sign replies to signed questions.
 	Sealed bool
 
-	// Direct says that nobody in front looks at the records of a reply, so that it may be written as octets.
-	Direct bool
+	// Direct says of a writer whether nobody looks at the records of a reply to it, so that it may be written as octets; nil:
+	// of none.
+	Direct func(dns.ResponseWriter) bool
 
 	// Dynupdate says that Next is the dynupdate plugin, which gets the UPDATEs that are not for us.
 	Dynupdate bool

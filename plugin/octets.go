@@ -31,7 +31,7 @@ const (
 // simple as most are, or because there is not room for everything.
 func (q *query) direct(p *prepared, order []uint16) []byte {
 	asked := q.state.Req
-	if !q.handler.Direct || !plain(asked.Extra) {
+	if q.handler.Direct == nil || !plain(asked.Extra) || !q.handler.Direct(q.state.W) {
 		return nil
 	}
 	o := p.octets()

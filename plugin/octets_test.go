@@ -15,6 +15,16 @@ import (
 	"github.com/miekg/dns"
 )
 
+// toAll has replies written as octets to every writer.
+func toAll(dns.ResponseWriter) bool { return true }
+
+func toAllIf(direct bool) func(dns.ResponseWriter) bool {
+	if direct {
+		return toAll
+	}
+	return nil
+}
+
 // pipe is a client that gets octets, whichever way they are written.
 type pipe struct {
 	test.ResponseWriter
@@ -88,7 +98,7 @@ func octetSites(t testing.TB) *Handler {
 		site(t, ".", "kms1.example.net=up@192.0.2.1 192.0.2.2=up"),
 		site(t, "many.example.net.", strings.Join(many, " ")),
 	}, []string{"."})
-	h.Checked, h.Direct = func() bool { return true }, true
+	h.Checked, h.Direct = func() bool { return true }, toAll
 	return h
 }
 
@@ -134,7 +144,7 @@ func TestOctetsOnlyIfPlain(t *testing.T) {
 	}{
 		{"plain", func(*Handler, *dns.Msg) {}, true},
 		{"EDNS", func(_ *Handler, r *dns.Msg) { edns(r, 1232, false) }, true},
-		{"somebody in front wants records", func(h *Handler, _ *dns.Msg) { h.Direct = false }, false},
+		{"somebody in front wants records", func(h *Handler, _ *dns.Msg) { h.Direct = nil }, false},
 		{"DO", func(_ *Handler, r *dns.Msg) { edns(r, 1232, true) }, false},
 		{"another flag of EDNS", func(_ *Handler, r *dns.Msg) { edns(r, 1232, false).IsEdns0().Hdr.Ttl = 1 << 14 }, false},
 		{"an option, as resolvers send it", func(_ *Handler, r *dns.Msg) {
@@ -154,7 +164,7 @@ func TestOctetsOnlyIfPlain(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHandler(nil, site(t, "example.org.", "kms1.example.org=up@192.0.2.1"))
-			h.Direct = true
+			h.Direct = toAll
 			r := newQuestion(serviceOrg, dns.TypeSRV)
 			tt.change(h, r)
 			w := new(pipe)
@@ -175,7 +185,7 @@ func TestOctetsOnlyIfPlain(t *testing.T) {
 func TestOctetsFollowTheSnapshot(t *testing.T) {
 	s := site(t, "example.org.", "kms1.example.org=up kms2.example.org=up")
 	h := newHandler(nil, s)
-	h.Direct = true
+	h.Direct = toAll
 	targets := func() []string {
 		r, w := newQuestion(serviceOrg, dns.TypeSRV), new(pipe)
 		if _, err := h.ServeDNS(t.Context(), request.NewScrubWriter(r, w), r); err != nil || !w.direct {

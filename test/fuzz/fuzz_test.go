@@ -51,6 +51,8 @@ func TestResult(t *testing.T) {
 			"x.FuzzX: 2,105,466 inputs in 1m0s, 2 new, **failed**: testdata/fuzz/FuzzX/5838cdfae7b16cde"},
 		{"fuzz: elapsed: 0s, gathering baseline coverage: 0/340 completed\nfuzz: elapsed: 10s, gathering baseline coverage: 332/340 completed\nPASS\n",
 			false, "x.FuzzX: 332 inputs in 10s, 0 new, nothing found"},
+		{strings.Replace(good, "PASS\n", "--- FAIL: FuzzX (60.08s)\n    context deadline exceeded\nFAIL\n", 1), true, "x.FuzzX: 2,105,466 inputs in 1m0s, 2 new, nothing found"},
+		{strings.Replace(good, "PASS\n", "--- FAIL: FuzzX (60.08s)\n    x_test.go:9: context deadline exceeded\nFAIL\n", 1), true, "x.FuzzX: 2,105,466 inputs in 1m0s, 2 new, **failed**"},
 		{"--- FAIL: FuzzX (0.00s)\n    failure while testing seed corpus entry: FuzzX/http\n", true, "x.FuzzX: 0 inputs in 0s, 0 new, **failed**: FuzzX/http"},
 		{"# x\n./x.go:1:1: syntax error\nFAIL x [build failed]\n", true, "x.FuzzX: 0 inputs in 0s, 0 new, **failed**"},
 		{"ok  \tx\t0.008s [no tests to run]\n", false, "x.FuzzX: 0 inputs in 0s, 0 new, **failed**"},
@@ -63,8 +65,8 @@ func TestResult(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	got := report([]result{{target: target{"x", "FuzzX"}, runs: 1234567, found: 2, corpus: 30, inFuzzTime: time.Minute}}, time.Minute, "of commit abc")
-	for _, want := range []string{"| `x.FuzzX` | 1,234,567 | 2 | 30 | 1m0s | nothing found |\n", "1 fuzz tests of commit abc, 1m0s each with one worker, 1,234,567 inputs in all"} {
+	got := report([]result{{target: target{"x", "FuzzX"}, runs: 1234567, found: 2, corpus: 30, inFuzzTime: time.Minute}}, time.Minute, 2, "of commit abc")
+	for _, want := range []string{"| `x.FuzzX` | 1,234,567 | 2 | 30 | 1m0s | nothing found |\n", "1 fuzz tests of commit abc, 1m0s each with one worker, 2 at the same time, 1,234,567 inputs in all"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("Got\n%s\nwithout\n%s", got, want)
 		}

@@ -73,9 +73,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return ctx.Err()
 	}
 	commit := repository.Commit(ctx, root)
-	fmt.Fprint(out, report(results, *each, commit))
+	fmt.Fprint(out, report(results, *each, *beside, commit))
 	if *write {
-		err = repository.ReplaceSection(filepath.Join(root, document), "fuzz", report(results, *each, commit))
+		err = repository.ReplaceSection(filepath.Join(root, document), "fuzz", report(results, *each, *beside, commit))
 	}
 	failed := 0
 	for _, r := range results {

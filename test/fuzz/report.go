@@ -27,6 +27,9 @@ var (
 	progressLine = regexp.MustCompile(`fuzz: elapsed: (\S+), execs: (\d+) \(.*?\), new interesting: (\d+) \(total: (\d+)\)`)
 	cachedLine   = regexp.MustCompile(`fuzz: elapsed: (\S+), gathering baseline coverage: (\d+)/(\d+) completed`)
 	findingLine  = regexp.MustCompile(`(?:Failing input written to|failure while testing seed corpus entry:) (\S+)`)
+
+	// Now and then Go takes the end of the time for a failure, if it comes while a worker is busy. Then this is all that it says.
+	timeIsUp = regexp.MustCompile(`(?m)^--- FAIL: Fuzz\w+ \([\d.]+s\)\n    context deadline exceeded\nFAIL$`)
 )
 
 // read reads r.text.
@@ -46,6 +49,9 @@ func (r *result) read() {
 	}
 	if m := findingLine.FindStringSubmatch(r.text); m != nil {
 		r.finding = m[1]
+	}
+	if r.finding == "" && r.runs > 0 && timeIsUp.MatchString(r.text) {
+		r.failed = false
 	}
 	if r.runs == 0 && !r.failed {
 		// It ended well without having tried anything: there is no such test, or go test says it in other words now.
@@ -69,8 +75,8 @@ func (r result) String() string {
 	return fmt.Sprintf("%s: %s inputs in %s, %d new, %s", r.target, grouped(r.runs), r.inFuzzTime, r.found, r.verdict())
 }
 
-// report is the table of results.
-func report(results []result, each time.Duration, commit string) string {
+// report is the table of results, of which so many were had at the same time.
+func report(results []result, each time.Duration, beside int, commit string) string {
 	var b strings.Builder
 	runs := 0
 	b.WriteString("| fuzz test | inputs tried | new ones kept | corpus | time | result |\n|---|---:|---:|---:|---:|---|\n")
@@ -78,8 +84,8 @@ func report(results []result, each time.Duration, commit string) string {
 		runs += r.runs
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", r.target, grouped(r.runs), grouped(r.found), grouped(r.corpus), r.inFuzzTime, r.verdict())
 	}
-	fmt.Fprintf(&b, "\n%d fuzz tests %s, %s each with one worker, %s inputs in all; %s, %d cores, %s.\n",
-		len(results), commit, each, grouped(runs), time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
+	fmt.Fprintf(&b, "\n%d fuzz tests %s, %s each with one worker, %d at the same time, %s inputs in all; %s, %d cores, %s.\n",
+		len(results), commit, each, beside, grouped(runs), time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
 	return b.String()
 }
 

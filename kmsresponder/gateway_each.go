@@ -15,7 +15,7 @@ import (
 // ctx is done and all are finished.
 func (g *Gateway) attendEach(ctx, working context.Context, ln net.Listener) error {
 	wake := context.AfterFunc(ctx, func() { interrupt(ln) })
-	calls := newHands(func(c *guestConn) { g.converse(working, c) })
+	calls := newHands(func(c *guestConn) { g.converse(working, c) }, spareHands)
 	take := func(conn net.Conn) {
 		if c := g.admit(conn); c != nil {
 			calls.take(c)

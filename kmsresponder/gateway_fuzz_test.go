@@ -678,7 +678,8 @@ func (s *stage) configure(hosts int, how, limits byte) {
 		}
 		all = append(all, h)
 	}
-	p := pool.New(all, config.Probe{Kind: config.ProbeRPC, Interval: time.Hour, Timeout: time.Minute, Rise: 100, Fall: 100}, pool.Means{
+	// More calls than an input can make are no reason to believe a host.
+	p := pool.New(all, config.Probe{Kind: config.ProbeRPC, Interval: time.Hour, Timeout: time.Minute, Rise: 10_000, Fall: 10_000}, pool.Means{
 		Observer: silentPool{}, Jitter: func() float64 { return 0 },
 	}, was)
 	s.ruling.hosts, s.ruling.down = p.Snapshot(), nil

@@ -106,7 +106,7 @@ func newLoop(working context.Context, g *Gateway, ln net.Listener) (*loop, error
 	}
 	l := &loop{gateway: g, ln: ln, accepts: accepts, port: strconv.Itoa(t.Addr().(*net.TCPAddr).Port),
 		byConn: make(map[*upstreamConn]*line), working: working, now: time.Now()}
-	l.workers = newHands(l.work)
+	l.workers = newHands(l.work, spareHands/maxLoops)
 	l.soonest = l.now.Add(lookEvery)
 	l.visitors.kind, l.lines.kind = aVisitor, aLine
 	if l.poll, err = newPoller(func() bool { return !l.nudged.Load() && len(l.later) == 0 }); err != nil {

@@ -2,15 +2,16 @@ package kmsresponder
 
 import "sync"
 
-// spareHands is how many goroutines may wait for a connection. One that has had
-// a connection before has the stack for it; a new one grows its own anew, which
-// costs a tenth of what a call does.
+// spareHands is how many goroutines of a gateway may wait for a connection. One
+// that has had a connection before has the stack for it; a new one grows its own
+// anew, which costs a tenth of what a call does.
 const spareHands = 64
 
 // hands are the goroutines that carry on with connections. Only one goroutine
 // may call take and dismiss.
 type hands[T any] struct {
 	do   func(T)
+	most int
 	next chan T // unbuffered: whoever receives is free
 	all  sync.WaitGroup
 
@@ -18,7 +19,10 @@ type hands[T any] struct {
 	spare int // that wait, or are about to
 }
 
-func newHands[T any](do func(T)) *hands[T] { return &hands[T]{do: do, next: make(chan T)} }
+// newHands returns hands of which most may wait.
+func newHands[T any](do func(T), most int) *hands[T] {
+	return &hands[T]{do: do, most: most, next: make(chan T)}
+}
 
 // take has c carried on with at once.
 func (h *hands[T]) take(c T) {
@@ -44,7 +48,7 @@ func (h *hands[T]) work(c T) {
 func (h *hands[T]) rest(n int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.spare+n > spareHands {
+	if h.spare+n > h.most {
 		return false
 	}
 	h.spare += n

@@ -21,7 +21,7 @@ func TestHands(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			done[i]++
-		})
+		}, spareHands)
 		for i := range n {
 			h.take(i)
 		}

@@ -27,8 +27,8 @@ const (
 	optLen     = 1 + fixedLen              // of an OPT record without options (RFC 6891 6.1.2)
 )
 
-// direct returns the reply to an SRV question, with p's records in order, as octets; nil if it has to be made of records, because the question is not as
-// simple as most are, or because there is not room for everything.
+// direct returns the reply to an SRV question, with p's records in order, as octets; nil if it has to be made of records, because
+// the question is not as simple as most are, or because there is not room for everything.
 func (q *query) direct(p *prepared, order []uint16) []byte {
 	asked := q.state.Req
 	if q.handler.Direct == nil || !plain(asked.Extra) || !q.handler.Direct(q.state.W) {

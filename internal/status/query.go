@@ -62,7 +62,8 @@ func (q *query) fail(format string, args ...any) {
 	}
 }
 
-// text is the parameter name, of at most limit octets.
+// text is the parameter name, of at most limit octets. What has no picture is refused: it comes back in the page, where a mark that
+// turns the line around would act, and names are shown without it, so that nobody can mean it.
 func (q *query) text(name string, limit int) string {
 	v := strings.TrimSpace(q.values.Get(name))
 	switch {
@@ -72,6 +73,8 @@ func (q *query) text(name string, limit int) string {
 		q.fail("%s is not UTF-8", name)
 	case strings.ContainsFunc(v, unicode.IsControl):
 		q.fail("%s has control characters in it", name)
+	case printable(v) != v:
+		q.fail("%s has characters in it that nobody can see", name)
 	default:
 		return v
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -339,6 +340,46 @@ func TestDrainOfAHostThatAnotherPoolGetsLater(t *testing.T) {
 	}
 	b.Enlist(announced, nil, true)
 	want(t, "Put back", hosts(a)+"; "+hosts(b), "kms1 unchecked, kms3 unchecked; kms2 unchecked, kms3 unchecked")
+}
+
+// TestWhoLeftStartsAnew: a host that announced itself, and took that back, has everything to prove, whatever a reload finds in the
+// store, where it is as it was when the process before this one ended, or with a pool that it was never announced to. A stored
+// drain holds.
+func TestWhoLeftStartsAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kms.db")
+	p := begin(t, path)
+	up, err := json.Marshal(pool.Memory{Kind: config.ProbeRPC, Announced: true, Health: proved(t), At: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.store.Update(func(tx *store.Tx) error {
+		return errors.Join(tx.Put(store.Health, kms2+" rpc", up), tx.Put(store.Health, kms3+" rpc", up))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Drain(p.Engine, p.store, kms3, drainage("alice", "")); err != nil {
+		t.Fatal(err)
+	}
+	announced := func(n int) config.Host { return config.Host{Name: fmt.Sprintf("kms%d.example.org.", n), Port: 1688} }
+	p.pool("kms5.example.org.")
+	held := p.pool("kms1.example.org.")
+	held.Enlist(announced(2), nil, false)
+	want(t, "At the start", hosts(held), "kms1 unchecked, kms2 up")
+	held.Dismiss(kms2)
+
+	p.Lease = p.Engine.Lease(p.Engine.NextGeneration())
+	defer p.Lease.Release()
+	again := p.pool("kms1.example.org.", "kms4.example.org.")
+	again.Enlist(announced(2), nil, false)
+	again.Enlist(announced(3), nil, false)
+	want(t, "After a reload", hosts(again), "kms1 unchecked, kms4 unchecked, kms2 claimed, kms3 drained by alice: ")
+}
+
+// proved is the health of a host that is up.
+func proved(t *testing.T) pool.Health {
+	t.Helper()
+	h, _ := pool.Health{}.Next(pool.Pass, pool.Thresholds{Rise: 1, Fall: 1})
+	return h
 }
 
 // TestUnreadableRows: a drain is a drain though nobody can say whose; health is forgotten; nothing else suffers.

@@ -39,7 +39,7 @@ func (p *Pool) tell(endpoint string, e Event, d *Drainage) error {
 			return nil
 		case e == Drain:
 			if !ok {
-				p.makePlace()
+				p.makePlace(true)
 			}
 			p.remembered[endpoint] = Memory{Health: Health{drained: true}, Drainage: d, Since: d.At}
 		}

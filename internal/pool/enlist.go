@@ -92,8 +92,8 @@ func (h *host) place(given, hints []netip.Addr, now time.Time) {
 }
 
 // Dismiss takes out the announced host called endpoint; one of the Corefile is left alone. When Dismiss returns, no later
-// snapshot has it, and whatever was under way for it is without effect. If it comes back it starts anew, but for a drain:
-// that is a person's decision, and is kept for it.
+// snapshot has it, and whatever was under way for it is without effect. If it comes back it starts anew, whatever others
+// remember of it, but for a drain: that is a person's decision, and is kept for it.
 func (p *Pool) Dismiss(endpoint string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,9 +104,8 @@ func (p *Pool) Dismiss(endpoint string) {
 	h, now := p.hosts[i], p.means.Now()
 	h.dismiss()
 	p.hosts = slices.Delete(p.hosts, i, i+1)
-	if h.health.drained {
-		p.makePlace()
-		p.remembered[endpoint] = h.memory(p.probing.Kind, now).drain()
+	if left := h.memory(p.probing.Kind, now).leaving(); p.makePlace(left.Drained()) {
+		p.remembered[endpoint] = left
 	}
 	p.publish(now)
 	if p.means.Gone != nil {
@@ -114,19 +113,24 @@ func (p *Pool) Dismiss(endpoint string) {
 	}
 }
 
-// makePlace forgets one that is remembered if there is no place for another: rather health than a drain.
-func (p *Pool) makePlace() {
+// makePlace forgets one that is remembered if there is no place for another, and reports whether there is one then: rather health
+// than a drain, and a drain only for another.
+func (p *Pool) makePlace(drain bool) bool {
 	if len(p.remembered) < maxRemembered {
-		return
+		return true
 	}
 	var victim string
 	for endpoint, m := range p.remembered {
-		victim = endpoint
 		if !m.Drained() {
-			break
+			delete(p.remembered, endpoint)
+			return true
 		}
+		victim = endpoint
 	}
-	delete(p.remembered, victim)
+	if drain {
+		delete(p.remembered, victim)
+	}
+	return drain
 }
 
 // during runs f with a context that ends with ctx, or when h is dismissed: nothing outside may pile up work by announcing

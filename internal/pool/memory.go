@@ -38,16 +38,24 @@ func (m Memory) fresh(kind config.ProbeKind, now time.Time) bool {
 // Drained is whether m is of a drained host.
 func (m Memory) Drained() bool { return m.Health.drained || m.Drainage != nil }
 
-// drain is what remains of m when everything but a person's decision is forgotten.
-func (m Memory) drain() Memory {
-	return Memory{Announced: m.Announced, Health: Health{drained: true}, Drainage: m.Drainage, Since: m.Since}
+// leaving is what remains of m, of a host that is dismissed: that it has everything to prove, which is newer than what other
+// pools and the store may have of it; and a person's decision.
+func (m Memory) leaving() Memory {
+	left := Memory{Kind: m.Kind, Announced: true, Health: Health{believed: Claimed, drained: m.Health.drained}, Drainage: m.Drainage, At: m.At}
+	if m.Drained() {
+		left.Since = m.Since
+	}
+	return left
 }
 
 // recall makes h, a new host, start from m, unless m is too old to be believed or rests on another kind of probe. Given
 // addresses win over remembered ones. Who has to prove that it serves is not let off by a memory of something else.
 func (h *host) recall(m Memory, kind config.ProbeKind, now time.Time) {
 	if m.fresh(kind, now) && h.trusts(m) {
-		h.health, h.since, h.last, h.reason = m.Health, m.Since, m.Last, m.Reason
+		h.health, h.last, h.reason = m.Health, m.Last, m.Reason
+		if !m.Since.IsZero() {
+			h.since = m.Since
+		}
 		if now.Sub(m.Began) < hold {
 			h.began = m.Began // longer ago it is no reason to suspect ourselves, or each reload would be one again
 		}

@@ -68,8 +68,8 @@ type compact struct {
 	records  [2*4 + 1]dns.RR
 }
 
-// fill is a reply with p's records in order, and as many addresses as the client has room for, so that it is only truncated if an SRV
-// record did not fit. why is an OPT record to go with it, or nil.
+// fill is a reply with p's records in order, and as many addresses as the client has room for, so that it is only truncated if
+// an SRV record did not fit. why is an OPT record to go with it, or nil.
 func (q *query) fill(p *prepared, order []uint16, why *dns.OPT) *dns.Msg {
 	c := new(compact)
 	m := &c.msg

@@ -54,7 +54,7 @@ func LoadMemories(st *store.Store) (Memories, error) {
 			}
 			endpoint, ok := healthEndpoint(key, one.Kind)
 			if ok {
-				m.health[healthKey{endpoint, one.Kind}] = undrained(one)
+				m.health[healthKey{endpoint, one.Kind}] = one.Undrained()
 			}
 			return nil
 		})
@@ -93,7 +93,7 @@ func SaveMemories(st *store.Store, e *Engine) error {
 			if earlier, ok := now[key]; ok {
 				m = earlier.Merge(m, m.Kind)
 			}
-			now[key] = undrained(m)
+			now[key] = m.Undrained()
 		}
 	}
 	return st.Update(func(tx *store.Tx) error {
@@ -126,11 +126,4 @@ func healthEndpoint(key string, kind config.ProbeKind) (string, bool) {
 		return "", false
 	}
 	return key[:len(key)-len(suffix)], true
-}
-
-// undrained is m without a drain.
-func undrained(m pool.Memory) pool.Memory {
-	m.Health, _ = m.Health.Next(pool.Undrain, pool.Thresholds{})
-	m.Drainage = nil
-	return m
 }

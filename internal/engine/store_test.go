@@ -339,7 +339,8 @@ func TestDrainOfAHostThatAnotherPoolGetsLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Enlist(announced, nil, true)
-	want(t, "Put back", hosts(a)+"; "+hosts(b), "kms1 unchecked, kms3 unchecked; kms2 unchecked, kms3 unchecked")
+	// It had left b, where it has everything to prove, and is not drained.
+	want(t, "Put back", hosts(a)+"; "+hosts(b), "kms1 unchecked, kms3 unchecked; kms2 unchecked, kms3 claimed")
 }
 
 // TestWhoLeftStartsAnew: a host that announced itself, and took that back, has everything to prove, whatever a reload finds in the
@@ -366,6 +367,12 @@ func TestWhoLeftStartsAnew(t *testing.T) {
 	held.Enlist(announced(2), nil, false)
 	want(t, "At the start", hosts(held), "kms1 unchecked, kms2 up")
 	held.Dismiss(kms2)
+	if _, err := Drain(p.Engine, p.store, kms2, drainage("bob", "")); err != nil { // of a host that is away
+		t.Fatal(err)
+	}
+	if _, err := Undrain(p.Engine, p.store, kms2); err != nil {
+		t.Fatal(err)
+	}
 
 	p.Lease = p.Engine.Lease(p.Engine.NextGeneration())
 	defer p.Lease.Release()

@@ -35,13 +35,22 @@ func (p *Pool) tell(endpoint string, e Event, d *Drainage) error {
 		m, ok := p.remembered[endpoint]
 		switch {
 		case e == Undrain && ok && m.Drained():
-			delete(p.remembered, endpoint)
+			if m = m.Undrained(); m.Health.believed == Claimed {
+				m.Since = time.Time{} // that of the drain
+				p.remembered[endpoint] = m
+			} else {
+				delete(p.remembered, endpoint)
+			}
 			return nil
 		case e == Drain:
 			if !ok {
 				p.makePlace(true)
 			}
-			p.remembered[endpoint] = Memory{Health: Health{drained: true}, Drainage: d, Since: d.At}
+			if m.Health.believed != Claimed {
+				m = Memory{} // but who left has everything to prove, drained or not
+			}
+			m.Health.drained, m.Drainage, m.Since = true, d, d.At
+			p.remembered[endpoint] = m
 		}
 		return fmt.Errorf("no host %q in this pool", endpoint)
 	}

@@ -48,6 +48,13 @@ func (m Memory) leaving() Memory {
 	return left
 }
 
+// Undrained is m without a drain.
+func (m Memory) Undrained() Memory {
+	m.Health, _ = m.Health.Next(Undrain, Thresholds{})
+	m.Drainage = nil
+	return m
+}
+
 // recall makes h, a new host, start from m, unless m is too old to be believed or rests on another kind of probe. Given
 // addresses win over remembered ones. Who has to prove that it serves is not let off by a memory of something else.
 func (h *host) recall(m Memory, kind config.ProbeKind, now time.Time) {

@@ -62,8 +62,8 @@ func (q *query) fail(format string, args ...any) {
 	}
 }
 
-// text is the parameter name, of at most limit octets. What has no picture is refused: it comes back in the page, where a mark that
-// turns the line around would act, and names are shown without it, so that nobody can mean it.
+// text is the parameter name, of at most limit octets. What has no picture is refused: it comes back in the page, where a mark
+// that turns the line around would act, and names are shown without it, so that nobody can mean it.
 func (q *query) text(name string, limit int) string {
 	v := strings.TrimSpace(q.values.Get(name))
 	switch {

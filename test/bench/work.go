@@ -11,6 +11,9 @@ import (
 	"github.com/coredns-kms/coredns-kms/test/repository"
 )
 
+// document is where results are kept, below the top of the repository.
+const document = "docs/performance.md"
+
 // work is the benchmarks of one run.
 type work struct {
 	todo            []benchmark

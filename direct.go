@@ -3,10 +3,8 @@ package kms
 import (
 	"context"
 	"reflect"
-	"slices"
 	"sync"
 
-	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/plugin"
 	"github.com/coredns/coredns/plugin/metrics"
 	"github.com/coredns/coredns/request"
@@ -16,22 +14,13 @@ import (
 	"github.com/miekg/dns"
 )
 
-// blind are the plugins that may stand in front of kms and do not care what a reply is made of: as of CoreDNS v1.15.0 each
-// passes on the question and the writer that it was given, but for prometheus, whose writer counts octets.
-var blind = []string{"metadata", "cancel", "bufsize", "prometheus", "errors", "acl", "any", "local", "loop"}
-
-// direct is whether replies may be written as octets as far as plugins go: not if one of those in front of kms, so many as front
-// says, works on their records.
-func direct(c *dnsserver.Config, front int) bool {
-	handlers := c.Handlers() // those whose name is a directive, each name once
-	return len(handlers) > front && handlers[front].Name() == dnsface.Name &&
-		!slices.ContainsFunc(handlers[:front], func(h plugin.Handler) bool { return !slices.Contains(blind, h.Name()) })
-}
-
-// straight is whether octets written to w go to a client over UDP, TCP or TLS, the way that a message goes. Else they go past a
-// plugin that asks the server itself (package upstream, for the target of a CNAME), to whose client they would be one reply too
-// many; through one that makes a message of them again (DNS over HTTPS, gRPC); out on a stream that only a message ends (QUIC);
-// or past what holds up replies of this listener (shed). One server block may have all of these.
+// straight is whether octets written to w go to a client over UDP, TCP or TLS, the way that a message goes: whether w is the
+// server's own, and around it are only the writers of CoreDNS, which add what the octets have already, and of prometheus, which
+// counts octets too. Else they go past a plugin in front that works on the records of a reply, or keeps it: it puts a writer of its
+// own in between, if need be for some questions only, as rewrite and tsig do; past one that asks the server itself (package
+// upstream, for the target of a CNAME), to whose client they would be one reply too many; through one that makes a message of them
+// again (DNS over HTTPS, gRPC); out on a stream that only a message ends (QUIC); or past what holds up replies of this listener
+// (shed). One server block may have all of these.
 func straight(w dns.ResponseWriter) bool {
 	for {
 		switch outer := w.(type) {

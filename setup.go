@@ -46,18 +46,15 @@ func setup(c *caddy.Controller) error {
 	note(c, sites)
 	handler := dnsface.New(sites, origins(c))
 	handler.Checked = allChecked
+	handler.Direct = straight
 	life := &life{generation: generation(c), sites: sites}
 	if slices.ContainsFunc(sites, func(s *dnsface.Site) bool { return s.Update != nil }) {
 		dnsserver.GetConfig(c).AllowOpcode(dns.OpcodeUpdate)
 	}
 
-	front := len(dnsserver.GetConfig(c).Plugin) // directives are set up in their order
 	c.OnStartup(func() error {
 		handler.Signed = dnsserver.GetConfig(c).Handler("dnssec") != nil
 		handler.Sealed = dnsserver.GetConfig(c).Handler("tsig") != nil
-		if direct(dnsserver.GetConfig(c), front) {
-			handler.Direct = straight
-		}
 		handler.Dynupdate = dnsserver.GetConfig(c).Handler("dynupdate") != nil
 		life.storePath, _ = c.Get(processKey("store")).(string) // all blocks of the Corefile are parsed now
 		life.controlPath, _ = c.Get(processKey("control")).(string)

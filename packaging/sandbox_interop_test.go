@@ -108,17 +108,23 @@ func expand(t *testing.T, name string) []string {
 	return all
 }
 
-// sandboxed is a command line that starts a program in the network of s and under what the unit says of its user, its
-// capabilities and its system calls.
-func (s *system) sandboxed(args ...string) []string {
+// unprivileged is a command line that starts a program in the network of s as what the unit says of its user and its
+// capabilities, and no more: no system call is filtered.
+func (s *system) unprivileged(args ...string) []string {
 	s.t.Helper()
 	capability := strings.ToLower(strings.TrimPrefix(setting(s.t, "AmbientCapabilities")[0], "CAP_"))
 	line := []string{"ip", "netns", "exec", s.net,
 		"setpriv", "--reuid=65532", "--regid=65532", "--clear-groups", "--no-new-privs",
-		"--bounding-set=-all,+" + capability, "--inh-caps=-all,+" + capability, "--ambient-caps=-all,+" + capability,
-		"/usr/bin/python3", "testdata/sandbox.py", "--families=" + setting(s.t, "RestrictAddressFamilies")[0],
-		"--calls=" + strings.Join(syscalls(s.t), " "), "--"}
+		"--bounding-set=-all,+" + capability, "--inh-caps=-all,+" + capability, "--ambient-caps=-all,+" + capability}
 	return append(line, args...)
+}
+
+// sandboxed is a command line that starts a program likewise, and under what the unit says of system calls, address families and
+// writable code.
+func (s *system) sandboxed(args ...string) []string {
+	s.t.Helper()
+	return s.unprivileged(append([]string{"/usr/bin/python3", "testdata/sandbox.py",
+		"--families=" + setting(s.t, "RestrictAddressFamilies")[0], "--calls=" + strings.Join(syscalls(s.t), " "), "--"}, args...)...)
 }
 
 // alone is a network of its own for a test that needs no system.
@@ -135,25 +141,43 @@ func alone(t *testing.T) *system {
 	return s
 }
 
-// TestSeccomp shows that the sandbox of TestSandbox is one.
+// TestSeccomp shows that the sandbox of TestSandbox is one, and which part of it keeps a process from what: everything is tried
+// by the same user with the same capability without the filters and with them. What works without is denied by a filter alone.
 func TestSeccomp(t *testing.T) {
 	s := alone(t)
-	for what, script := range map[string]string{
-		"chown":               "os.chown('/', 0, 0)",
-		"mount":               "libc.mount(b'', b'/', b'', 0, None) and sys.exit(os.strerror(ctypes.get_errno()))",
-		"a packet socket":     "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
-		"writable code":       "mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)",
-		"a file of root":      "open('/etc/shadow')",
-		"another host's name": "socket.sethostname('a')",
+	const works, denied, forbidden, unsupported = "", "not permitted", "Permission denied", "not supported"
+	for _, tc := range []struct{ what, script, without, with string }{
+		// SystemCallFilter: two sets that are taken out, and what was never in.
+		{"its priority, of @resources", "os.setpriority(os.PRIO_PROCESS, 0, 19)", works, denied},
+		{"taking the user that it is, of @privileged", "os.setresuid(65532, 65532, 65532)", works, denied},
+		{"being traced, of @debug", "if libc.ptrace(0, 0, None, None): sys.exit(os.strerror(ctypes.get_errno()))", works, denied},
+		// RestrictAddressFamilies: denied to this user as well, but the filter is asked first.
+		{"a packet socket", "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)", denied, unsupported},
+		// MemoryDenyWriteExecute
+		{"writable code", "mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)", works, denied},
+		{"code of what was written", "m = mmap.mmap(-1, 4096)\nat = ctypes.addressof(ctypes.c_char.from_buffer(m))\n" +
+			"if libc.mprotect(ctypes.c_void_p(at), 4096, mmap.PROT_EXEC): sys.exit(os.strerror(ctypes.get_errno()))", works, denied},
+		// The user and what he is not capable of: these say nothing of the filters.
+		{"mount", "libc.mount(b'', b'/', b'', 0, None) and sys.exit(os.strerror(ctypes.get_errno()))", denied, denied},
+		{"a file of root", "open('/etc/shadow')", forbidden, forbidden},
+		{"another host's name", "socket.sethostname('a')", denied, denied},
+		// The capability
+		{"port 53", "socket.socket().bind(('127.0.0.1', 53))", works, works},
 	} {
-		line := s.sandboxed("/usr/bin/python3", "-c", "import ctypes, mmap, os, socket, sys\nlibc = ctypes.CDLL(None, use_errno=True)\n"+script)
-		out, err := try(t, line[0], line[1:]...)
-		if err == nil || !regexp.MustCompile("PermissionError|not permitted|not supported").MatchString(out) {
-			t.Errorf("%s: %v %s", what, err, out)
+		script := "import ctypes, mmap, os, socket, sys\nlibc = ctypes.CDLL(None, use_errno=True)\n" + tc.script
+		for _, way := range []struct {
+			name, want string
+			line       []string
+		}{
+			{"without the filters", tc.without, s.unprivileged("/usr/bin/python3", "-c", script)},
+			{"with the filters", tc.with, s.sandboxed("/usr/bin/python3", "-c", script)},
+		} {
+			out, err := try(t, way.line[0], way.line[1:]...)
+			if way.want == works && err != nil || way.want != works && (err == nil || !strings.Contains(out, way.want)) {
+				t.Errorf("%s, %s: %v %s, want %q", tc.what, way.name, err, out, way.want)
+			}
 		}
 	}
-	line := s.sandboxed("/usr/bin/python3", "-c", "import socket; socket.socket().bind(('127.0.0.1', 53))")
-	run(t, line[0], line[1:]...)
 }
 
 // TestSandbox runs the server on port 53 as an ordinary user with one capability and the unit's system calls, with all that

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,16 +177,24 @@ func BenchmarkServeSRV(b *testing.B) {
 }
 
 func BenchmarkServeSRVParallel(b *testing.B) {
-	h := oneHandler(b, "example.org.", mostHosts)
-	mustServe(b, h, questions[1].msg(), mostHosts)
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		m := questions[1].msg() // a handler may write to the request's OPT record
-		ctx, w := b.Context(), dns.ResponseWriter(discard{})
-		for pb.Next() {
-			h.ServeDNS(ctx, w, m)
-		}
-	})
+	for _, kept := range []bool{false, true} {
+		b.Run(fmt.Sprintf("kept %v", kept), func(b *testing.B) {
+			h := oneHandler(b, "example.org.", mostHosts)
+			if kept {
+				h.Questions = new(history.Clients)
+			}
+			mustServe(b, h, questions[1].msg(), mostHosts)
+			b.ReportAllocs()
+			var clients atomic.Uint32
+			b.RunParallel(func(pb *testing.PB) {
+				m := questions[1].msg() // a handler may write to the request's OPT record
+				ctx, w := b.Context(), neighbour(clients.Add(1))
+				for pb.Next() {
+					h.ServeDNS(ctx, w, m)
+				}
+			})
+		})
+	}
 }
 
 // BenchmarkRemember is what it costs to keep each question for people, from ever other addresses.
@@ -219,6 +228,11 @@ type roaming struct {
 }
 
 func (w *roaming) RemoteAddr() net.Addr { return w.from }
+
+// neighbour is discard at the nth of some addresses in a row.
+func neighbour(n uint32) *roaming {
+	return &roaming{from: &net.UDPAddr{IP: net.IPv4(10, 0, byte(n>>8), byte(n)), Port: 40212}}
+}
 
 // BenchmarkOtherName is what kms costs those who ask for something else.
 func BenchmarkOtherName(b *testing.B) {
@@ -255,13 +269,19 @@ func TestAllocationsPerAnswer(t *testing.T) {
 	}
 }
 
-// TestNoContention answers from many goroutines at once and looks for our code among the locks that anyone waited for. The
-// second handler has a lock, to show that it would be found.
+// TestNoContention answers eight clients at once, who have addresses in a row, and looks for our code among the locks that anyone
+// waited for: without history, and with it, as the server has it with a status page or a control socket. There each answer takes
+// one of 16 locks, by the address of the client; those of such neighbours are different ones (TestQuestionsApart in
+// internal/history). The last handler has a lock of its own, to show that it would be found.
 func TestNoContention(t *testing.T) {
 	h := oneHandler(t, "example.org.", mostHosts)
 	mustServe(t, h, questions[1].msg(), mostHosts)
 	if where := contention(t, h); where != "" {
 		t.Errorf("Answers wait for each other's lock:\n%s", where)
+	}
+	h.Questions = new(history.Clients)
+	if where := contention(t, h); where != "" {
+		t.Errorf("Answers that are remembered wait for each other's lock:\n%s", where)
 	}
 	if contention(t, &locked{Handler: h}) == "" {
 		t.Error("A lock around every answer was not noticed, so this test proves nothing")
@@ -291,9 +311,9 @@ func contention(t *testing.T, h plugin.Handler) string {
 	}
 	ctx := t.Context()
 	var clients sync.WaitGroup
-	for range 8 {
+	for n := range uint32(8) {
 		clients.Go(func() {
-			m, w := questions[1].msg(), dns.ResponseWriter(discard{})
+			m, w := questions[1].msg(), neighbour(n)
 			for range 20_000 {
 				h.ServeDNS(ctx, w, m)
 			}

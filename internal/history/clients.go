@@ -1,6 +1,7 @@
 package history
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"sync"
@@ -11,7 +12,8 @@ import (
 
 // Bounds of Clients. Both together take some ten megabytes when they are full.
 const (
-	maxAsking  = 4096 // addresses whose questions are kept
+	maxAsking  = 4096 // addresses whose questions are kept, an equal share of them in each of the parts
+	parts      = 16
 	maxCalling = 8192 // clients whose calls are kept
 	maxAsks    = 16   // hosts asked in one call that are kept
 )
@@ -64,18 +66,33 @@ type Asked struct {
 
 // Clients is what clients lately asked and called. Its zero value is empty and ready; any number of goroutines may use it.
 type Clients struct {
-	askingMu  sync.Mutex // apart from calls: questions are many, and answering them is not to wait
-	asking    recent[netip.Addr, Question]
+	asking    [parts]asking
 	callingMu sync.Mutex
 	calling   recent[ledger.Client, Call]
 }
 
-// Ask remembers a question. It is on the path of every answer, and allocates only for addresses that are new.
+// asking is the questions of some of the addresses. Questions are many, and answering one is seldom to wait for another.
+type asking struct {
+	mu sync.Mutex
+	recent[netip.Addr, Question]
+	_ [64]byte // one processor's part is in no cache line of another's
+}
+
+// part is where questions of an address are. Up to eight addresses in a row are each in another one (Fibonacci hashing).
+func (c *Clients) part(from netip.Addr) *asking {
+	a := from.As16()
+	network, host := binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])
+	return &c.asking[(network^host)*0x9e3779b97f4a7c15>>32*parts>>32]
+}
+
+// Ask remembers a question. It is on the path of every answer: it waits only for questions of addresses in the same part, and
+// allocates only for addresses that are new.
 func (c *Clients) Ask(q Question) {
-	c.askingMu.Lock()
-	defer c.askingMu.Unlock()
-	c.asking.max = maxAsking
-	c.asking.add(q.From, q)
+	p := c.part(q.From)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.max = maxAsking / parts
+	p.add(q.From, q)
 }
 
 // Call remembers a call.
@@ -89,9 +106,10 @@ func (c *Clients) Call(one Call) {
 
 // Questions is the last that came from an address, the latest first.
 func (c *Clients) Questions(from netip.Addr) []Question {
-	c.askingMu.Lock()
-	defer c.askingMu.Unlock()
-	return c.asking.of(from)
+	p := c.part(from)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.of(from)
 }
 
 // Calls is the last calls for which is says yes, the latest first.

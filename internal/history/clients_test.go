@@ -2,7 +2,9 @@ package history
 
 import (
 	"encoding/binary"
+	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,8 +40,36 @@ func TestQuestions(t *testing.T) {
 	for n := range 2 * maxAsking {
 		c.Ask(Question{From: nth(n)})
 	}
-	if len(c.asking.by) != maxAsking || c.Questions(a) != nil {
-		t.Errorf("%d addresses are remembered, want %d, and not %s", len(c.asking.by), maxAsking, a)
+	kept := 0
+	for i := range c.asking {
+		kept += len(c.asking[i].by)
+	}
+	if kept != maxAsking || c.Questions(a) != nil {
+		t.Errorf("%d addresses are remembered, want %d, and not %s", kept, maxAsking, a)
+	}
+}
+
+// TestQuestionsApart: neighbours are remembered without waiting for each other, and no part is much fuller than others, whatever
+// is next to what.
+func TestQuestionsApart(t *testing.T) {
+	for from, step := range map[string]int{"10.0.0.1": 1, "10.255.255.250": 1, "192.0.2.53": 1 << 8, "10.0.0.53": 1 << 16, "2001:db8::1": 1} {
+		var c Clients
+		a := netip.MustParseAddr(from).As16()
+		low := binary.BigEndian.Uint32(a[12:])
+		in := make(map[*asking]int)
+		for n := range maxAsking {
+			if step == 1 && n == 8 && len(in) != 8 {
+				t.Errorf("Eight addresses from %s are in %d parts", from, len(in))
+			}
+			binary.BigEndian.PutUint32(a[12:], low+uint32(n*step))
+			in[c.part(netip.AddrFrom16(a).Unmap())]++
+		}
+		for _, n := range in {
+			if n < maxAsking/parts/2 || n > maxAsking/parts*2 {
+				t.Errorf("From %s on by %d there are %v addresses in the parts", from, step, slices.Collect(maps.Values(in)))
+				break
+			}
+		}
 	}
 }
 

@@ -267,17 +267,6 @@ func TestParseErrors(t *testing.T) {
 // FuzzParse: whatever stands in a Corefile, parse returns; what it accepts, Validate accepts, and it is the same when it is read
 // again; what it does not, it says with the file and a line that is there.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{
-		"kms {\n host kms1.example.org priority 1 weight 2 address 192.0.2.1 key server-a\n ttl 30s\n}",
-		"kms example.org {\n host 192.0.2.1:1\n probe tcp interval 10s timeout 2s rise 2 fall 3\n all_down nodata\n rehearse 127.0.0.1:1\n fallthrough\n}",
-		"kms {\n host [2001:db8::1]:1688\n}\nkms . {\n host a.b\n}",
-		"kms {\n update {\n allow 10.0.0.0/8 ::1\n key a.b from 10.0.0.0/8 target *.c d.e\n lease 24h\n max 2\n }\n ns ns1.example.org ns2.example.org\n store /var/lib/kms.db\n control /run/kms.sock\n}",
-		"kms _vlmcs._tcp.example.org {\n update {\n observe\n key A\n }\n host a.b\n ns c.d\n store x\n}\nkms {\n host a.b\n store y\n}",
-		"kms {\n update {\n key a from target\n}", "kms {\n update\n ns\n store\n control\n}",
-		"kms {", "kms {\n host a.b {\n }\n}", "kms \"\" {\n host \"\"\n}",
-	} {
-		f.Add(s)
-	}
 	f.Fuzz(func(t *testing.T, text string) {
 		sites, err := parseText(text, "example.org.:53")
 		again, errAgain := parseText(text, "example.org.:53")

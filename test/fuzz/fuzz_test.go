@@ -36,6 +36,21 @@ func TestFindTargets(t *testing.T) {
 	}
 }
 
+// TestSeeds: each fuzz test begins with what somebody thought of, which go test tries as well.
+func TestSeeds(t *testing.T) {
+	root := filepath.Join("..", "..")
+	all, err := findTargets(root)
+	if err != nil || len(all) < 20 {
+		t.Fatalf("Only %d fuzz tests were found: %v", len(all), err)
+	}
+	for _, one := range all {
+		dir := filepath.Join(one.dir, "testdata", "fuzz", one.name)
+		if seeds, err := os.ReadDir(filepath.Join(root, dir)); err != nil || len(seeds) == 0 {
+			t.Errorf("%s has no seeds in %s: %v", one, dir, err)
+		}
+	}
+}
+
 // TestResult: what go test says, in good times and bad.
 func TestResult(t *testing.T) {
 	good := "fuzz: elapsed: 0s, gathering baseline coverage: 0/3 completed\n" +

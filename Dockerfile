@@ -11,12 +11,14 @@
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
-RUN go mod download
+# The program is built by the Go of go.mod's toolchain line, as make does it; the Go of the image, which fetches that one, would
+# otherwise build it itself, whichever it is (golang's images have GOTOOLCHAIN=local).
+RUN GOTOOLCHAIN=$(sed -n 's/^toolchain //p' go.mod) go mod download
 COPY . .
 ARG VERSION=dev
 ARG TARGETOS=linux
 ARG TARGETARCH
-RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /image/usr/bin/coredns-kms ./build
+RUN GOTOOLCHAIN=$(sed -n 's/^toolchain //p' go.mod) CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /image/usr/bin/coredns-kms ./build
 RUN install -d -m 0750 -o 65532 -g 65532 /image/var/lib/coredns-kms /image/run/coredns-kms
 # For "forward . tls://..." and whoever else asks servers that others vouch for.
 RUN install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt

@@ -35,7 +35,7 @@ build: $(DIST)/$(ARCH)/coredns-kms ## the program, as dist/ARCH/coredns-kms
 test: ## all tests that need no other program than Go
 	go test ./...
 
-bench: ## measure the program beside others, into docs/performance.md; takes half an hour, Debian, root if some are missing
+bench: ## measure the program beside others, into docs/performance.md; takes some 25 minutes, Debian, root if some are missing
 	go run ./test/bench all -write
 
 fuzz: ## all fuzz tests, FUZZTIME=10m each, with the table in docs/reliability.md

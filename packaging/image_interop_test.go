@@ -27,12 +27,12 @@ func image(t *testing.T) string {
 	stages, _ := dockerfile(t)
 	for _, c := range stages[0].Commands {
 		step, ok := c.(*instructions.RunCommand)
-		if !ok || strings.HasPrefix(step.CmdLine[0], "go mod download") {
+		if !ok || strings.HasSuffix(step.CmdLine[0], "go mod download") {
 			continue
 		}
 		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-ec", strings.ReplaceAll(step.CmdLine[0], "/image", root))
 		cmd.Dir = ".."
-		cmd.Env = append(os.Environ(), "VERSION=1.0.0", "TARGETOS=linux", "TARGETARCH=")
+		cmd.Env = append(os.Environ(), "VERSION=1.0.0", "TARGETOS=linux", "TARGETARCH=", "GOTOOLCHAIN=local") // as in golang's images
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", step.CmdLine[0], err, out)
 		}
@@ -92,6 +92,9 @@ func TestImage(t *testing.T) {
 -rwxr-xr-x root:root usr/bin/coredns-kms`
 	if got := run(t, "sh", "-c", "cd "+s.root+" && find . ! -type d -printf '%M %u:%g %P\n' | sort -k 3"); got != want {
 		t.Errorf("In the image is\n%s\nwant\n%s", got, want)
+	}
+	if got := run(t, "go", "version", filepath.Join(s.root, "usr", "bin", "coredns-kms")); strings.Fields(got)[1] != released(t) {
+		t.Errorf("The program is built with %s, want %s", got, released(t))
 	}
 	run(t, "ip", "netns", "exec", s.net, "sysctl", "-qw", "net.ipv4.ip_unprivileged_port_start=0")
 	s.contained()

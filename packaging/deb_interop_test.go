@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -110,6 +112,30 @@ func TestReproducible(t *testing.T) {
 func TestLintian(t *testing.T) {
 	if out, err := try(t, "lintian", "--allow-root", "--fail-on", "error,warning", deb(t, "1.0.0")); err != nil || out != "" {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestDocuments: what the documents of the package refer to, pictures included, is in the package.
+func TestDocuments(t *testing.T) {
+	root := t.TempDir()
+	run(t, "dpkg-deb", "--extract", deb(t, "1.0.0"), root)
+	documents, links := 0, 0
+	err := filepath.WalkDir(filepath.Join(root, "usr", "share", "doc"), func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		documents++
+		for _, m := range regexp.MustCompile(`\]\(([^)\s#:]+)(#[^)\s]*)?\)`).FindAllSubmatch(text, -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), string(m[1]))); err != nil {
+				t.Errorf("%s refers to %s: %v", filepath.Base(path), m[1], err)
+			}
+		}
+		return err
+	})
+	if err != nil || documents < 10 || links < 20 {
+		t.Errorf("%d documents with %d links: %v", documents, links, err)
 	}
 }
 

@@ -1,8 +1,11 @@
 package repository
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"testing"
 )
 
@@ -33,7 +36,18 @@ func TestReplaceSection(t *testing.T) {
 
 // TestDocuments: there is a place for the figures of each program, or a run with -write ends in an error after minutes.
 func TestDocuments(t *testing.T) {
-	for section, document := range map[string]string{"chaos": "docs/reliability.md", "fuzz": "docs/reliability.md"} {
+	places := map[string]string{"chaos": "docs/reliability.md", "fuzz": "docs/reliability.md", "bench targets": "docs/performance.md"}
+	bench, err := os.ReadFile(filepath.Join("..", "bench", "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\t\{"(\w+)", \d+, \d+, `).FindAllSubmatch(bench, -1) {
+		places["bench "+string(m[1])] = "docs/performance.md"
+	}
+	if len(places) < 3+7 {
+		t.Errorf("Not all benchmarks were found, only %q", slices.Sorted(maps.Keys(places)))
+	}
+	for section, document := range places {
 		page, err := os.ReadFile(filepath.Join("..", "..", document))
 		if err != nil {
 			t.Fatal(err)

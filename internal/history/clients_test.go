@@ -52,7 +52,8 @@ func TestQuestions(t *testing.T) {
 // TestQuestionsApart: neighbours are remembered without waiting for each other, and no part is much fuller than others, whatever
 // is next to what.
 func TestQuestionsApart(t *testing.T) {
-	for from, step := range map[string]int{"10.0.0.1": 1, "10.255.255.250": 1, "192.0.2.53": 1 << 8, "10.0.0.53": 1 << 16, "2001:db8::1": 1} {
+	for from, step := range map[string]int{"10.0.0.1": 1, "10.255.255.250": 1, "192.0.2.53": 1 << 8, "10.0.0.53": 1 << 16,
+		"2001:db8::1": 1} {
 		var c Clients
 		a := netip.MustParseAddr(from).As16()
 		low := binary.BigEndian.Uint32(a[12:])

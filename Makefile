@@ -23,7 +23,7 @@ date  = $(shell date --utc --date=@$(SOURCE_DATE_EPOCH) $(1))
 # packaging/ is a module of its own: none of what its tools need gets into the program's go.mod.
 tool  = $(shell GOARCH= go -C packaging tool -n $(1))
 
-.PHONY: help build test bench fuzz chaos vulncheck twice sbom deb clean
+.PHONY: help build test bench pgo fuzz chaos vulncheck twice sbom deb clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -37,6 +37,9 @@ test: ## all tests that need no other program than Go
 
 bench: ## measure the program beside others, into docs/performance.md; takes some 25 minutes, Debian, root if some are missing
 	go run ./test/bench all -write
+
+pgo: ## the profile that everything is built with, build/default.pgo, anew; a minute, on an idle machine
+	go run ./test/bench settings -seconds 20 -profile build/default.pgo
 
 fuzz: ## all fuzz tests, FUZZTIME=10m each, with the table in docs/reliability.md
 	go run ./test/fuzz -for $(FUZZTIME) -write

@@ -25,6 +25,7 @@ type detection struct {
 	servers []*process
 	lookers []looker
 	callers []caller
+	visits  []visit // what callers say
 }
 
 // A looker can tell whether the host is used now.
@@ -48,7 +49,7 @@ func newDetection(ctx context.Context, b bench, number int) (d *detection, err e
 	if d.self, err = os.Executable(); err != nil {
 		return d, err
 	}
-	ports, err := freePorts(6)
+	ports, err := freePorts(7)
 	if err != nil {
 		return d, err
 	}
@@ -64,20 +65,19 @@ func newDetection(ctx context.Context, b bench, number int) (d *detection, err e
 	if err := d.others.awaitListening(ctx, d.hosts[1:]...); err != nil {
 		return d, err
 	}
+	if d.visits, err = recordVisits(ctx, d.hosts[1], 20); err != nil {
+		return d, err
+	}
 	dir := filepath.Join(b.dir, fmt.Sprintf("detect-%d", number))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return d, err
 	}
-	for _, start := range []func(context.Context, string, []string) error{d.startKMS, d.startHAProxy, d.startPowerDNS} {
+	for _, start := range []func(context.Context, string, []string) error{d.startKMS, d.startHAProxies, d.startPowerDNS} {
 		if err := start(ctx, dir, ports[1:]); err != nil {
 			return d, err
 		}
 	}
-	visits, err := recordVisits(ctx, d.hosts[1], 20)
-	for i := range d.callers {
-		d.callers[i].visits = visits
-	}
-	return d, err
+	return d, nil
 }
 
 // address is that of host i: of this detection alone.
@@ -143,20 +143,31 @@ func (d *detection) startKMS(ctx context.Context, dir string, ports []string) er
 	d.lookers = append(d.lookers,
 		looker{"kms: among the healthy, first in the answer", func() (bool, error) { return d.answered(ports[0], true) }},
 		looker{"kms: in the answer", func() (bool, error) { return d.answered(ports[0], false) }})
-	d.callers = append(d.callers, caller{name: "kms responder", address: gateway})
+	d.callers = append(d.callers, caller{"kms responder", gateway, d.visits})
 	return p.awaitReady(ctx, ready)
 }
 
-// startHAProxy has the same checks, and what lets a call go on to another host when one refuses it.
-func (d *detection) startHAProxy(ctx context.Context, dir string, ports []string) error {
-	address, socket := "127.0.0.1:"+ports[3], filepath.Join(dir, "haproxy")
+// haproxyAsks is a check by which HAProxy sends what a KMS client sends first, a bind, and wants a bind_ack (C706 12.6.4.4).
+const haproxyAsks = "  option tcp-check\n  tcp-check connect\n  tcp-check send-binary %x\n  tcp-check expect binary 05000c03\n"
+
+// startHAProxies has the same checks, and what lets a call go on to another host when one refuses it: as most have it, which is to
+// connect, and with a bind.
+func (d *detection) startHAProxies(ctx context.Context, dir string, ports []string) error {
+	if err := d.startHAProxy(ctx, dir, "HAProxy", "127.0.0.1:"+ports[3], ""); err != nil {
+		return err
+	}
+	return d.startHAProxy(ctx, dir, "HAProxy with a bind", "127.0.0.1:"+ports[5], fmt.Sprintf(haproxyAsks, d.visits[0].bind))
+}
+
+func (d *detection) startHAProxy(ctx context.Context, dir, name, address, check string) error {
+	socket := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
 	var b strings.Builder
 	fmt.Fprintf(&b, "global\n  stats socket %s\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n"+
-		"  retries 3\n  option redispatch 1\nlisten kms\n  bind %s\n  balance roundrobin\n", socket, address)
+		"  retries 3\n  option redispatch 1\nlisten kms\n  bind %s\n  balance roundrobin\n%s", socket, address, check)
 	for i, h := range d.hosts {
 		fmt.Fprintf(&b, "  server host%d %s check inter %ds fall %d rise %d\n", i, h, detectInterval, detectFall, detectRise)
 	}
-	file := filepath.Join(dir, "haproxy.cfg")
+	file := socket + ".cfg"
 	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
 		return err
 	}
@@ -164,8 +175,8 @@ func (d *detection) startHAProxy(ctx context.Context, dir string, ports []string
 	if err != nil {
 		return err
 	}
-	d.lookers = append(d.lookers, looker{"HAProxy: sends calls to it", func() (bool, error) { return haproxyUses(socket) }})
-	d.callers = append(d.callers, caller{name: "HAProxy", address: address})
+	d.lookers = append(d.lookers, looker{name + ": sends calls to it", func() (bool, error) { return haproxyUses(socket) }})
+	d.callers = append(d.callers, caller{name, address, d.visits})
 	return p.awaitListening(ctx, address)
 }
 

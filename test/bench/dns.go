@@ -16,6 +16,7 @@ import (
 var contenders = []contender{
 	kms,
 	constant,
+	{name: "constant octets", command: coreDNS("server", records.constantOctets)},
 	file,
 	{name: "CoreDNS template", command: coreDNS("server", records.template), target: 2.5},
 	{name: "kms behind errors and prometheus", command: coreDNS("server", records.kmsWatched)},

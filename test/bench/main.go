@@ -46,7 +46,7 @@ var benchmarks = []benchmark{
 	{"rpc", 5, 3, []string{"haproxy"}, benchRPC, profileRPC},
 	{"detect", 5, 20, []string{"haproxy", "pdns_server"}, benchDetect, nil},
 	{"update", 5, 2, []string{"dnsperf", "named"}, benchUpdate, nil},
-	{"settings", 5, 2, []string{"dnsperf"}, benchSettings, nil},
+	{"settings", 5, 2, []string{"dnsperf"}, benchSettings, profileSettings},
 }
 
 // bench is one run of a benchmark.
@@ -55,6 +55,7 @@ type bench struct {
 	root     string // the top of the repository
 	dir      string // what is built, by the last element of its path, and room for files
 	progress io.Writer
+	repeated *int // runs whose conditions were not those that are measured
 }
 
 // A finding is what a benchmark comes to.
@@ -83,7 +84,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	flags.IntVar(&w.seconds, "seconds", 0, "how long each time, if not as long as usual")
 	flags.BoolVar(&w.write, "write", false, "put the result into "+document)
 	brief := flags.Bool("brief", false, "one short round, to see that everything works: the figures mean nothing")
-	flags.StringVar(&w.profile, "profile", "", "measure nothing; write a processor profile of kms at full load into this `file` (dns, rpc)")
+	flags.StringVar(&w.profile, "profile", "", "measure nothing; write a processor profile of kms at full load into this `file` (dns, rpc, or settings for both)")
 	if err := flags.Parse(args[len(names):]); err != nil {
 		return err
 	}

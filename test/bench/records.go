@@ -152,6 +152,11 @@ func (r records) constant() (string, error) {
 	return fmt.Sprintf("constant %s example\n", zone), err
 }
 
+func (r records) constantOctets() (string, error) {
+	zone, err := r.oneZone()
+	return fmt.Sprintf("constant %s example octets\n", zone), err
+}
+
 func (r records) file() (string, error) {
 	zone, err := r.oneZone()
 	return fmt.Sprintf("file %s example\n", zone), err

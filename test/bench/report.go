@@ -90,5 +90,10 @@ func circumstances(b bench) string {
 	if average, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load = strings.Join(strings.Fields(string(average))[:3], ", ")
 	}
-	return fmt.Sprintf("Measured %s; load average at the end %s. %d rounds of %d s; medians (least–most).", strings.Join(words, ", "), load, b.rounds, b.seconds)
+	again := ""
+	if *b.repeated > 0 {
+		again = fmt.Sprintf(" %d runs were made again, since queries got lost or hosts were doubted.", *b.repeated)
+	}
+	return fmt.Sprintf("Measured %s; load average at the end %s. %d rounds of %d s; medians (least–most).%s",
+		strings.Join(words, ", "), load, b.rounds, b.seconds, again)
 }

@@ -25,12 +25,13 @@ type way struct {
 const (
 	direct = iota
 	throughHAProxy
+	throughThreads // HAProxy with one for each core, as it comes
 	throughGateway
 	wayCount
 )
 
 // wayNames are the names of the ways.
-var wayNames = [wayCount]string{"direct to the host", "HAProxy, TCP mode", "kms responder"}
+var wayNames = [wayCount]string{"direct to the host", "HAProxy, TCP mode", "HAProxy, two threads", "kms responder"}
 
 const (
 	backendCount = 4
@@ -53,7 +54,7 @@ func newRPCArena(ctx context.Context, dir, self, kms string) (a *rpcArena, err e
 			a.stop()
 		}
 	}()
-	free, err := freePorts(backendCount + 5)
+	free, err := freePorts(backendCount + 6)
 	if err != nil {
 		return a, err
 	}
@@ -61,8 +62,8 @@ func newRPCArena(ctx context.Context, dir, self, kms string) (a *rpcArena, err e
 		free[i] = "127.0.0.1:" + free[i]
 	}
 	hosts, free := free[:backendCount], free[backendCount:]
-	haproxy, gateway, dns, ready := free[0], free[1], free[2], free[3]
-	a.pprof = free[4]
+	gateway, dns, ready := free[2], free[3], free[4]
+	a.pprof = free[5]
 
 	if a.hosts, err = launch(self, append([]string{rpcHosts}, hosts...)...); err != nil {
 		return a, err
@@ -72,24 +73,18 @@ func newRPCArena(ctx context.Context, dir, self, kms string) (a *rpcArena, err e
 		return a, fmt.Errorf("hosts: %w", err)
 	}
 
-	file := filepath.Join(dir, "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(haproxyConfig(haproxy, hosts)), 0o644); err != nil {
-		return a, err
-	}
-	p, err := launch("haproxy", "-db", "-f", file)
-	if err != nil {
-		return a, err
-	}
-	a.ways[throughHAProxy] = way{wayNames[throughHAProxy], []string{haproxy}, p}
-	if err := p.awaitListening(ctx, haproxy); err != nil {
-		return a, fmt.Errorf("haproxy: %w", err)
+	for n, i := range []int{throughHAProxy, throughThreads} {
+		if err := a.startHAProxy(ctx, i, n+1, free[n], hosts); err != nil {
+			return a, fmt.Errorf("haproxy: %w", err)
+		}
 	}
 
-	file = filepath.Join(dir, "Corefile")
+	file := filepath.Join(dir, "Corefile")
 	if err := os.WriteFile(file, []byte(gatewayCorefile(gateway, dns, ready, a.pprof, hosts)), 0o644); err != nil {
 		return a, err
 	}
-	if p, err = launch(kms, "-quiet", "-conf", file); err != nil {
+	p, err := launch(kms, "-quiet", "-conf", file)
+	if err != nil {
 		return a, err
 	}
 	a.ways[throughGateway] = way{wayNames[throughGateway], []string{gateway}, p}
@@ -99,10 +94,25 @@ func newRPCArena(ctx context.Context, dir, self, kms string) (a *rpcArena, err e
 	return a, nil
 }
 
-// haproxyConfig is one thread, no log, and the checks that it has by default.
-func haproxyConfig(address string, hosts []string) string {
+// startHAProxy starts HAProxy with so many threads, as way i.
+func (a *rpcArena) startHAProxy(ctx context.Context, i, threads int, address string, hosts []string) error {
+	file := filepath.Join(a.dir, fmt.Sprintf("haproxy%d.cfg", threads))
+	if err := os.WriteFile(file, []byte(haproxyConfig(threads, address, hosts)), 0o644); err != nil {
+		return err
+	}
+	p, err := launch("haproxy", "-db", "-f", file)
+	if err != nil {
+		return err
+	}
+	a.ways[i] = way{wayNames[i], []string{address}, p}
+	return p.awaitListening(ctx, address)
+}
+
+// haproxyConfig has no log, and the checks that HAProxy has by default.
+func haproxyConfig(threads int, address string, hosts []string) string {
 	var b strings.Builder
-	b.WriteString("global\n  nbthread 1\n  maxconn 9000\n" +
+	fmt.Fprintf(&b, "global\n  nbthread %d\n", threads)
+	b.WriteString("  maxconn 9000\n" +
 		"defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n" +
 		"listen kms\n  bind " + address + "\n  balance leastconn\n")
 	for i, h := range hosts {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"time"
 )
 
@@ -56,22 +55,4 @@ func fetchProfile(ctx context.Context, address string, lasting time.Duration, fi
 		return err
 	}
 	return f.Close()
-}
-
-// makeProfile writes a profile for profile-guided optimisation into file: that of answers and that of calls together.
-func makeProfile(ctx context.Context, b bench, file string) error {
-	const seconds = 10
-	b.seconds = seconds
-	answers, carried := file+".dns", file+".rpc"
-	if err := profileDNS(ctx, b, answers); err != nil {
-		return err
-	}
-	if err := profileRPC(ctx, b, carried); err != nil {
-		return err
-	}
-	merged, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-proto", "-output="+file, answers, carried).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("merging profiles: %w\n%s", err, merged)
-	}
-	return nil
 }

@@ -175,6 +175,7 @@ func again(b bench, name string, run func() error) error {
 		if err = run(); !errors.Is(err, errLost) && !errors.Is(err, errChanged) {
 			return err
 		}
+		*b.repeated++
 		fmt.Fprintf(b.progress, "%s once more, because of this: %v\n", name, err)
 	}
 	return err

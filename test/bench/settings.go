@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,12 +15,11 @@ import (
 
 // A setting is a way to build or run kms that might make it faster.
 type setting struct {
-	name    string
-	flags   []string          // of go build
-	edit    map[string]string // what is replaced in build/main.go
-	env     []string
-	lines   string // more of its Corefile
-	profile bool   // it is built with a profile, made right before
+	name  string
+	flags []string          // of go build
+	edit  map[string]string // what is replaced in build/main.go
+	env   []string
+	lines string // more of its Corefile
 }
 
 // withoutBallast is the edit that takes the ballast from the program.
@@ -34,7 +34,7 @@ var settings = []setting{
 	{name: "a ballast of 128 MiB", edit: map[string]string{"ballastOctets = 32 << 20": "ballastOctets = 128 << 20"}},
 	{name: "GODEBUG=adaptivestackstart=1", env: []string{"GODEBUG=adaptivestackstart=1"}},
 	{name: "multisocket 2", lines: "multisocket 2\n"},
-	{name: "profile-guided optimisation", profile: true},
+	{name: "no profile-guided optimisation", flags: []string{"-pgo=off"}},
 }
 
 // set is what one round found of one setting.
@@ -44,7 +44,8 @@ type set struct {
 	memory float64
 }
 
-// benchSettings measures the default build under every setting, answers and calls, in each of several rounds.
+// benchSettings measures the default build under every setting, answers and calls, in each of several rounds. A process may be
+// luckier than another of the same program for as long as it lives, in where its memory lies; so each round has its own.
 func benchSettings(ctx context.Context, b bench) (finding, error) {
 	a, err := newArena(ctx, b, 4, 100)
 	if err != nil {
@@ -56,29 +57,33 @@ func benchSettings(ctx context.Context, b bench) (finding, error) {
 		return finding{}, err
 	}
 	found := make([][]set, len(settings))
-	for round := -1; round < b.rounds; round++ {
+	for round := range b.rounds {
 		for turn := range settings {
-			i := (turn + max(round, 0)) % len(settings)
+			i := (turn + round) % len(settings)
 			var s set
 			err := again(b, settings[i].name, func() (err error) {
-				s, err = a.measureSetting(ctx, a.servers[i], ways[i])
+				s, err = a.measureSetting(ctx, ways[i])
 				return err
 			})
 			if err != nil {
 				return finding{}, fmt.Errorf("%s: %w", settings[i].name, err)
 			}
-			if round >= 0 {
-				found[i] = append(found[i], s)
-				fmt.Fprintf(b.progress, "round %d: %-40s %5.1f µs/answer %5.1f µs/call %6.0f calls/s\n", round+1, settings[i].name,
-					microseconds(s.cpu), microseconds(s.calls.proxy), s.calls.perSecond)
-			}
+			found[i] = append(found[i], s)
+			fmt.Fprintf(b.progress, "round %d: %-40s %5.1f µs/answer %5.1f µs/call %6.0f calls/s\n", round+1, settings[i].name,
+				microseconds(s.cpu), microseconds(s.calls.proxy), s.calls.perSecond)
 		}
 	}
 	return finding{section: settingTable(found)}, nil
 }
 
-// newSettingWays builds and starts the program under every setting, and returns the load of calls to each.
-func newSettingWays(ctx context.Context, a *arena) ([]*calls, error) {
+// settingWay is how the program is started under a setting, and the load of calls to it.
+type settingWay struct {
+	contender
+	calls *calls
+}
+
+// newSettingWays builds the program under every setting.
+func newSettingWays(ctx context.Context, a *arena) ([]settingWay, error) {
 	var hosts []string
 	for i := range a.records.hosts {
 		hosts = append(hosts, fmt.Sprintf("%s:%d", hostAddress(i), a.records.port))
@@ -87,18 +92,18 @@ func newSettingWays(ctx context.Context, a *arena) ([]*calls, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ways []*calls
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, err
+	}
+	gateway := "127.0.0.1:" + ports[0]
+	var ways []settingWay
 	for i, s := range settings {
 		fmt.Fprintf(a.progress, "building: %s\n", s.name)
 		binary, err := s.build(ctx, a.bench, i)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
-		ports, err := freePorts(1)
-		if err != nil {
-			return nil, err
-		}
-		gateway := "127.0.0.1:" + ports[0]
 		c := contender{name: s.name, command: func(r records, p place) ([]string, error) {
 			argv, err := coreDNS(binary, func(r records) (string, error) {
 				block, err := r.kms()
@@ -107,12 +112,9 @@ func newSettingWays(ctx context.Context, a *arena) ([]*calls, error) {
 			})(r, p)
 			return append([]string{"env"}, append(s.env, argv...)...), err
 		}}
-		if err := a.startOne(ctx, c, i); err != nil {
-			return nil, err
-		}
-		ways = append(ways, &calls{addresses: []string{gateway}, visits: visits})
+		ways = append(ways, settingWay{c, &calls{addresses: []string{gateway}, visits: visits}})
 	}
-	return ways, a.verify()
+	return ways, nil
 }
 
 // build builds the program under setting number i and returns the name of the binary.
@@ -125,14 +127,7 @@ func (s setting) build(ctx context.Context, b bench, i int) (string, error) {
 		}
 		flags = append(flags, "-overlay="+overlay)
 	}
-	pgo := "off"
-	if s.profile {
-		pgo = filepath.Join(b.dir, "default.pgo")
-		if err := makeProfile(ctx, b, pgo); err != nil {
-			return "", err
-		}
-	}
-	return name, repository.BuildAs(ctx, b.root, filepath.Join(b.dir, name), "./build", append(flags, "-pgo="+pgo)...)
+	return name, repository.BuildAs(ctx, b.root, filepath.Join(b.dir, name), "./build", flags...)
 }
 
 // overlay writes a changed copy of build/main.go, and the file that has go build take it.
@@ -161,8 +156,19 @@ func (s setting) overlay(b bench, name string) (string, error) {
 	return file, os.WriteFile(file, list, 0o644)
 }
 
-// measureSetting loads s with questions and then with calls.
-func (a *arena) measureSetting(ctx context.Context, s server, way *calls) (found set, err error) {
+// measureSetting starts the program and loads it with questions, after a second that does not count, and then with calls.
+func (a *arena) measureSetting(ctx context.Context, w settingWay) (found set, err error) {
+	s, err := startServer(ctx, a.bench, w.contender, a.records, "setting")
+	if err != nil {
+		return found, err
+	}
+	defer s.stop()
+	if err := s.verify(a.records); err != nil {
+		return found, err
+	}
+	if _, _, err := s.loaded(ctx, a.records, 1); err != nil {
+		return found, err
+	}
 	if found.sample, _, err = s.loaded(ctx, a.records, a.seconds); err != nil {
 		return found, err
 	}
@@ -170,7 +176,7 @@ func (a *arena) measureSetting(ctx context.Context, s server, way *calls) (found
 	if err != nil {
 		return found, err
 	}
-	latencies, took, err := way.closed(ctx, time.Duration(a.seconds)*time.Second)
+	latencies, took, err := w.calls.closed(ctx, time.Duration(a.seconds)*time.Second)
 	if err != nil {
 		return found, err
 	}
@@ -206,4 +212,20 @@ func settingTable(found [][]set) string {
 		})
 	}
 	return table(rows)
+}
+
+// profileSettings writes the profile that the program is built with into file: of answers and of calls, equally long.
+func profileSettings(ctx context.Context, b bench, file string) error {
+	answers, carried := filepath.Join(b.dir, "dns.pprof"), filepath.Join(b.dir, "rpc.pprof")
+	if err := profileDNS(ctx, b, answers); err != nil {
+		return err
+	}
+	if err := profileRPC(ctx, b, carried); err != nil {
+		return err
+	}
+	merged, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-proto", "-output="+file, answers, carried).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("merging profiles: %w\n%s", err, merged)
+	}
+	return nil
 }

@@ -24,6 +24,7 @@ type updateSample struct {
 type updateResults struct {
 	bench
 	names   []string
+	octets  []int // of each one's answer
 	samples [][]updateSample
 }
 
@@ -45,7 +46,7 @@ func benchUpdate(ctx context.Context, b bench) (finding, error) {
 func (r *updateResults) measureAll(ctx context.Context, a *updateArena) error {
 	r.samples = make([][]updateSample, len(a.servers))
 	for _, s := range a.servers {
-		r.names = append(r.names, s.name)
+		r.names, r.octets = append(r.names, s.name), append(r.octets, s.octets)
 	}
 	for round := -1; round < r.rounds; round++ {
 		for turn := range a.servers {

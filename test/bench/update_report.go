@@ -4,13 +4,13 @@ import "fmt"
 
 // report is the section of the document.
 func (r *updateResults) report() string {
-	rows := [][]string{{"server"}}
+	rows := [][]string{{"server", "octets"}}
 	for _, n := range updatesAtOnce {
 		rows[0] = append(rows[0], fmt.Sprintf("updates/s, %d at once", n), fmt.Sprintf("server CPU, µs/update, %d at once", n))
 	}
 	rows[0] = append(rows[0], "answers/s", "answers/s beside updates", "updates/s beside answers")
 	for i, name := range r.names {
-		row := []string{name}
+		row := []string{name, fmt.Sprint(r.octets[i])}
 		for n := range updatesAtOnce {
 			row = append(row, r.over(i, func(s updateSample) float64 { return s.perSecond[n] }).with("%.0f"),
 				r.over(i, func(s updateSample) float64 { return microseconds(s.cpu[n]) }).with("%.0f"))

@@ -45,7 +45,7 @@ func (w work) do(ctx context.Context) error {
 	}
 	var reached []target
 	for _, b := range w.todo {
-		one := bench{benchmark: b, root: root, dir: dir, progress: w.progress}
+		one := bench{benchmark: b, root: root, dir: dir, progress: w.progress, repeated: new(int)}
 		if w.rounds > 0 {
 			one.rounds = w.rounds
 		}
@@ -68,7 +68,7 @@ func (w work) do(ctx context.Context) error {
 func (w work) one(ctx context.Context, b bench) (finding, error) {
 	if w.profile != "" {
 		if b.benchmark.profile == nil {
-			return finding{}, fmt.Errorf("it has no profile: dns and rpc have")
+			return finding{}, fmt.Errorf("it has no profile: dns, rpc and settings have")
 		}
 		return finding{}, b.benchmark.profile(ctx, b, w.profile)
 	}

@@ -24,8 +24,10 @@ func Root(ctx context.Context) (string, error) {
 	return filepath.Dir(gomod), nil
 }
 
-// Build compiles main packages of the repository at root into dir, each under the last element of its path, with what the
-// release build has.
+// Profile is that of the program's processor time, with which the release is built; below the top of the repository.
+const Profile = "build/default.pgo"
+
+// Build compiles main packages of the repository at root into dir, each under the last element of its path.
 func Build(ctx context.Context, root, dir string, packages ...string) error {
 	for _, pkg := range packages {
 		if err := BuildAs(ctx, root, filepath.Join(dir, filepath.Base(pkg)), pkg); err != nil {
@@ -35,10 +37,13 @@ func Build(ctx context.Context, root, dir string, packages ...string) error {
 	return nil
 }
 
-// BuildAs compiles one of them into file, with more flags of go build if there are any.
+// BuildAs compiles one of them into file as a release is built, but with the Go that is there, and with more flags of go build
+// if there are any.
 func BuildAs(ctx context.Context, root, file, pkg string, flags ...string) error {
-	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-buildvcs=false", "-o", file}, flags, []string{pkg})...)
+	release := []string{"build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-pgo=" + filepath.Join(root, Profile), "-o", file}
+	cmd := exec.CommandContext(ctx, "go", slices.Concat(release, flags, []string{pkg})...)
 	cmd.Dir = root
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
 	}

@@ -31,9 +31,10 @@ type announcer struct {
 	rnd   *rand.Rand
 	arena *arena
 
+	hurry    chan struct{} // to announce at once
 	mu       sync.Mutex
 	weight   int   // acknowledged; -1 if it is not announced
-	may      []int // what else may be, since nobody was told
+	may      []int // what else may be, since nobody was told: nothing is changed until the server has said which
 	changing bool
 	changes  int // so far
 }
@@ -50,6 +51,7 @@ func (a *announcer) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-a.hurry:
 		case <-time.After(wait):
 		}
 		a.change(weight)
@@ -72,16 +74,15 @@ func (a *announcer) change(weight int) {
 	if up.IsZero() || !a.host.signed && a.arena.unplugged(a.host) {
 		return
 	}
-	a.mu.Lock()
-	a.changing = true
-	a.changes++
-	before := append([]int{a.weight}, a.may...)
-	a.mu.Unlock()
+	before, ok := a.begin()
+	if !ok {
+		return
+	}
 	w.set(func(time.Time) {
 		if weight < 0 {
 			a.host.listed = time.Time{}
 		}
-		a.host.gone = time.Time{}
+		a.host.gone, a.host.weighed = time.Time{}, time.Time{}
 	})
 
 	over := []string{"udp", "tcp"}[a.rnd.IntN(2)]
@@ -102,9 +103,7 @@ func (a *announcer) change(weight int) {
 				a.host.gone, w.tally.Withdrawn = now, w.tally.Withdrawn+1
 			default:
 				w.tally.Registered++
-				if a.host.listed.IsZero() {
-					a.host.listed = now
-				}
+				a.lists(now)
 			}
 		})
 		return
@@ -113,8 +112,8 @@ func (a *announcer) change(weight int) {
 		w.events.say("%s could not be announced: the disk is full", a.host.name)
 		w.set(func(now time.Time) {
 			w.tally.Refused++
-			if a.weight >= 0 && len(a.may) == 0 && a.host.listed.IsZero() {
-				a.host.listed = now
+			if a.weight >= 0 {
+				a.lists(now)
 			}
 		})
 		return
@@ -125,12 +124,32 @@ func (a *announcer) change(weight int) {
 		w.violate("an update of %s over %s with weight %d has no answer in %s: %v", a.host.name, over, weight, took, err)
 	}
 	// It may have happened.
-	a.may = append(before, weight)
+	a.may = []int{weight}
 	w.set(func(time.Time) {
 		w.tally.Uncertain++
 		a.host.listed = time.Time{}
 	})
 	w.events.say("%s: whether it is announced with weight %d is not certain: %v", a.host.name, weight, err)
+}
+
+// begin begins a change of what it returns. There is none before the last one's outcome is certain: it would hide what became of it.
+func (a *announcer) begin() (before int, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.may) > 0 {
+		return 0, false
+	}
+	a.changing = true
+	a.changes++
+	return a.weight, true
+}
+
+// lists enters that the host is announced with its weight. Both locks are held.
+func (a *announcer) lists(now time.Time) {
+	if a.host.listed.IsZero() {
+		a.host.listed = now
+	}
+	a.host.weight, a.host.weighed = uint16(a.weight), now
 }
 
 // excused is whether no answer had to come: the server was stopped, or changed its sockets, or the link was unplugged.
@@ -142,18 +161,16 @@ func (a *announcer) excused(up, began time.Time) bool {
 	return excused
 }
 
-// send makes the host as it is to be, whatever of before it is now.
-func (a *announcer) send(before []int, weight int, over string) (int, error) {
+// send makes the host, announced with the weight before, what it is to be.
+func (a *announcer) send(before, weight int, over string) (int, error) {
 	record := func(weight int) dns.RR {
 		return &dns.SRV{Hdr: dns.RR_Header{Name: zones[viaResponder], Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: 60},
-			Priority: 20, Weight: uint16(weight), Port: port, Target: a.host.name}
+			Priority: announcedPriority, Weight: uint16(weight), Port: port, Target: a.host.name}
 	}
 	m := new(dns.Msg)
 	m.SetUpdate(updatesZone)
-	for _, w := range before {
-		if w >= 0 && weight < 0 {
-			m.Remove([]dns.RR{record(w)})
-		}
+	if before >= 0 && weight < 0 {
+		m.Remove([]dns.RR{record(before)})
 	}
 	if weight >= 0 {
 		m.Insert([]dns.RR{record(weight)}) // takes the place of the one with another weight
@@ -214,15 +231,17 @@ func (a *announcer) settle(changes, weight int) {
 	}
 	a.weight, a.may = weight, nil
 	a.world.set(func(now time.Time) {
-		a.host.listed, a.host.gone = now, time.Time{}
-		if weight < 0 {
-			a.host.listed, a.host.gone = time.Time{}, now
+		if a.host.gone = (time.Time{}); weight >= 0 {
+			a.lists(now)
+			return
 		}
+		a.host.listed, a.host.gone = time.Time{}, now
 	})
 }
 
-// compare has the server say who is announced, and holds it against what it acknowledged.
-func compare(ctx context.Context, w *world, announcers []*announcer, socket string) error {
+// compare has the server say who is announced, holds it against what it acknowledged, and says of how many hosts. Those whose
+// announcement is under way are left out.
+func compare(ctx context.Context, w *world, announcers []*announcer, socket string) (compared int, err error) {
 	type belief struct {
 		weights []int
 		changes int
@@ -234,7 +253,7 @@ func compare(ctx context.Context, w *world, announcers []*announcer, socket stri
 	}
 	known, err := control.Client{Socket: socket}.Hosts(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	has := make(map[string]int)
 	for _, p := range known.Pools {
@@ -253,6 +272,7 @@ func compare(ctx context.Context, w *world, announcers []*announcer, socket stri
 		if _, changes, certain := a.expected(); !before[i].certain || !certain || changes != before[i].changes {
 			continue
 		}
+		compared++
 		w.set(func(time.Time) { w.tally.Compared++ })
 		found := false
 		for _, want := range before[i].weights {
@@ -264,7 +284,7 @@ func compare(ctx context.Context, w *world, announcers []*announcer, socket stri
 		}
 		a.settle(before[i].changes, weight)
 	}
-	return nil
+	return compared, nil
 }
 
 func weightText(w int) string {

@@ -35,6 +35,8 @@ type arena struct {
 	resolver *resolver
 	cleanup  []func() // the latest first
 
+	announcing []*announcer // from before the first fault on
+
 	clockMu sync.RWMutex // held for writing while the clock is stepped
 
 	mu      sync.Mutex // guards what follows
@@ -89,7 +91,11 @@ func newArena(binary, dir string, w *world) (*arena, error) {
 	}
 	a.resolver = &resolver{names: make(map[string]netip.Addr)}
 	for i := range fixedHosts + announcedHosts {
-		h := &host{name: fmt.Sprintf("k%d.chaos.test.", i+1), address: netip.AddrFrom4([4]byte{10, 77, 0, byte(11 + i)}),
+		zone := "direct.chaos.test." // inside both zones, so that both answer with addresses
+		if i >= fixedHosts {
+			zone = updatesZone
+		}
+		h := &host{name: fmt.Sprintf("k%d.%s", i+1, zone), address: netip.AddrFrom4([4]byte{10, 77, 0, byte(11 + i)}),
 			byName: i == 1 || i == 2, announced: i >= fixedHosts, signed: i >= fixedHosts && i < fixedHosts+announcedHosts/2}
 		a.hosts = append(a.hosts, h)
 		a.resolver.names[h.name] = h.address
@@ -121,7 +127,11 @@ func newArena(binary, dir string, w *world) (*arena, error) {
 			h.listed = now
 		}
 	}
-	return a, a.config.change(0)
+	a.publishes(0)
+	a.editions[0].seen = true // or there would be no server
+	err = a.config.change(0)
+	a.published()
+	return a, err
 }
 
 // newStore mounts a small disk for the store, and gives this program's namespace of mounts, which the server inherits, a
@@ -190,7 +200,8 @@ func (a *arena) startHost(m *machine) error {
 	return nil
 }
 
-// requested hears a host's line about a request. A drained host gets none from the server, but what was on its way.
+// requested hears a host's line about a request. A drained host gets none from the server, but for what was on its way, and for
+// calls that had begun: the line does not say when, so that a second is allowed.
 func (a *arena) requested(h *host, line string) {
 	if !strings.Contains(line, " from "+serverAddress.String()+":") {
 		return
@@ -199,14 +210,18 @@ func (a *arena) requested(h *host, line string) {
 		if h.drained.IsZero() {
 			return
 		}
-		if since := now.Sub(h.drained); since > time.Second+a.lag.since(h.drained) {
+		if since := now.Sub(h.drained); since <= time.Second+a.lag.since(h.drained) {
+			a.tally.Straggling++
+		} else {
 			a.violated("the server sent %s a request, which was drained %s before: %s", h.name, since, strings.TrimSpace(line))
 		}
 	})
 }
 
-// startServer starts the server and waits until it is ready.
+// startServer starts the server and waits until it is ready. Nobody announces anything before it is taken for that, so that what
+// it knows by then is what it kept.
 func (a *arena) startServer(ctx context.Context) error {
+	a.set(func(now time.Time) { a.spawned = now })
 	p, err := a.home.start(true, a.heard, a.binary, "-conf", a.config.path)
 	if err != nil {
 		return err
@@ -221,9 +236,34 @@ func (a *arena) startServer(ctx context.Context) error {
 	if err := awaitReady(ctx, p, netip.AddrPortFrom(serverAddress, 8181).String()); err != nil {
 		return err
 	}
+	if err := a.restored(ctx); err != nil {
+		return err
+	}
 	a.set(func(now time.Time) { a.server = now })
 	a.events.say("the server is ready, process %d", p.pid())
 	return nil
+}
+
+// restored holds what a new server knows against what the ones before it acknowledged.
+func (a *arena) restored(ctx context.Context) error {
+	if len(a.announcing) == 0 {
+		return nil
+	}
+	n, err := compare(ctx, a.world, a.announcing, a.config.socket)
+	a.set(func(time.Time) { a.tally.Restored += n })
+	return err
+}
+
+// hurry has everybody announce himself at once, and gives them a few milliseconds, by turn: some of the updates are under way
+// then, in whichever of their steps.
+func (a *arena) hurry(turn int) {
+	for _, one := range a.announcing {
+		select {
+		case one.hurry <- struct{}{}:
+		default:
+		}
+	}
+	time.Sleep(time.Duration(turn%16) * 500 * time.Microsecond)
 }
 
 // stopServer has the server killed or stopped.
@@ -366,7 +406,7 @@ func (a *arena) announcers(seed uint64) []*announcer {
 	for i, m := range a.machines {
 		if m.host.announced {
 			all = append(all, &announcer{world: a.world, host: m.host, home: m.at, arena: a, weight: -1,
-				rnd: rand.New(rand.NewPCG(seed, uint64(1000+i)))})
+				hurry: make(chan struct{}, 1), rnd: rand.New(rand.NewPCG(seed, uint64(1000+i)))})
 		}
 	}
 	return all

@@ -8,7 +8,7 @@ import (
 )
 
 // A wallClock is that of one process. Only where there is a stub for the processor can it be stepped.
-type wallClock struct{ Offset time.Duration }
+type wallClock struct{}
 
 var errNoStub = errors.New("the clock of a process can be stepped on linux/amd64 only")
 

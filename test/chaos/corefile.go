@@ -11,38 +11,56 @@ import (
 // settings are what the server is asked to do: as it does by default, only five times as fast, so that more happens in a minute.
 var settings = bounds{interval: 2 * time.Second, timeout: time.Second, rise: 2, fall: 3}
 
+// seenTime is by when a Corefile that was written is in force: the server looks every two seconds, give or take a quarter (half
+// the jitter of one second), and is given a second to change over.
+const seenTime = 2500*time.Millisecond + time.Second
+
 const (
 	keyName   = "chaos-key."
 	keySecret = "bm90IGEgc2VjcmV0IGF0IGFsbCwgYnV0IGEga2V5Lg==" // of a network that nobody else is in
 )
 
-// ttls are those of the Corefiles, and what is answered at doubtful moments.
-var ttls = map[uint32]bool{5: true, 20: true, 30: true, 40: true}
+// doubtful is the TTL of answers at doubtful moments, in seconds.
+const doubtful = 5
 
 // A corefile is where the server's is, and what stands in it now.
 type corefile struct {
 	path, zone, store, socket string
 	hosts                     []*host
-	n                         int    // Corefiles written so far: each is another one
-	turn                      int    // of the good one
-	good                      string // the last
+	n                         int // Corefiles written so far
+	turn                      int // of the last good one: another turn is another Corefile
 }
 
+// turns is how many good Corefiles there are.
+const turns = 90
+
+// ttl is the TTL of a good Corefile, in seconds.
+func ttl(turn int) uint32 { return uint32(20 + turn%3*10) }
+
+// weight and priority are those of the i-th host in a good Corefile.
+func weight(turn, i int) uint16 { return uint16(10 + (turn*7+i*30)%turns) }
+func priority(i int) uint16     { return uint16(i / 2 * 10) }
+
 // text is a good Corefile; turn says which of them.
+//
+// Its two zones are in server blocks of their own, for the two ways that answers are made: tsig, which updates need, works on
+// the records of replies, so that in chaos.test they are made of records; before kms in direct.chaos.test stand only plugins
+// that do not, so that they are written as octets there (direct.go, "blind"), as they are by default. The judge holds each
+// answer to the way that it should have gone.
 func (c *corefile) text(turn int) string {
 	var listed strings.Builder
 	for i, h := range c.hosts {
 		if h.announced {
 			continue
 		}
-		fmt.Fprintf(&listed, "\t\thost %s priority %d weight %d", strings.TrimSuffix(h.name, "."), i/2*10, 10+(turn*7+i*30)%90)
+		fmt.Fprintf(&listed, "\t\thost %s priority %d weight %d", strings.TrimSuffix(h.name, "."), priority(i), weight(turn, i))
 		if !h.byName {
 			fmt.Fprintf(&listed, " address %s", h.address)
 		}
 		listed.WriteString("\n")
 	}
 	probe := fmt.Sprintf("\t\tprobe rpc interval %s timeout %s rise %d fall %d\n\t\tttl %ds\n",
-		settings.interval, settings.timeout, settings.rise, settings.fall, 20+turn%3*10)
+		settings.interval, settings.timeout, settings.rise, settings.fall, ttl(turn))
 	return fmt.Sprintf(`# number %d
 chaos.test:53 {
 	bind %[2]s
@@ -63,12 +81,17 @@ chaos.test:53 {
 		store %[9]s
 		control %[10]s
 	}
-	kms direct.chaos.test {
-%[5]s%[6]s	}
 	file %[11]s chaos.test
 	prometheus %[2]s:9153
 	ready %[2]s:8181
 	pprof %[2]s:6053
+}
+direct.chaos.test:53 {
+	bind %[2]s
+	errors
+	prometheus %[2]s:9153
+	kms direct.chaos.test {
+%[5]s%[6]s	}
 }
 `, c.n, serverAddress, strings.TrimSuffix(keyName, "."), keySecret, listed.String(), probe, port,
 		strings.TrimSuffix(responderName, "."), c.store, c.socket, c.zone)
@@ -108,16 +131,23 @@ var mistakes = []struct {
 	{"a control socket where there is no directory", func(g string) string {
 		return strings.Replace(g, "\t\tcontrol ", "\t\tcontrol /nowhere", 1)
 	}},
-	{"the end is missing", func(g string) string { return g[:len(g)*2/3] }},
+	{"the end is missing", func(g string) string { return g[:strings.LastIndex(g, "\t\tprobe")+10] }},
 	{"the file is gone", func(string) string { return "" }},
 }
 
-// change writes a good Corefile that differs from the last.
+// other is a turn that gives another good Corefile than the last, by that.
+func (c *corefile) other(turn int) int {
+	if c.n > 0 && turn%turns == c.turn%turns {
+		turn++
+	}
+	return turn
+}
+
+// change writes a good Corefile.
 func (c *corefile) change(turn int) error {
 	c.n++
 	c.turn = turn
-	c.good = c.text(turn)
-	return c.write(c.good)
+	return c.write(c.text(turn))
 }
 
 // spoil writes a bad one and says what is bad about it.

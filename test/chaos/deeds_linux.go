@@ -87,6 +87,9 @@ func (a *arena) carryOutOne(ctx context.Context, f fault) error {
 		a.events.say("the resolver is well")
 		return nil
 	case crash, stop:
+		if f.Kind == crash {
+			a.hurry(f.Turn)
+		}
 		if err := a.stopServer(f.Kind == crash); err != nil {
 			return fmt.Errorf("stopping it: %w", err)
 		}
@@ -254,7 +257,15 @@ func (a *arena) wasUp(then time.Time) bool {
 func (a *arena) change(turn int) error {
 	a.set(func(now time.Time) { a.reloaded, a.reloads = now, append(a.reloads, now) })
 	a.events.say("another good Corefile, number %d", a.config.n+1)
-	return a.config.change(turn)
+	return a.publish(a.config.other(turn))
+}
+
+// publish writes a good Corefile.
+func (a *arena) publish(turn int) error {
+	a.publishes(turn)
+	err := a.config.change(turn)
+	a.published()
+	return err
 }
 
 // spoil writes a bad Corefile, and then a good one.
@@ -267,10 +278,11 @@ func (a *arena) spoil(ctx context.Context, f fault) error {
 	if err != nil {
 		return err
 	}
+	a.set(func(now time.Time) { a.spoilt = now.Add(seenTime) })
 	a.events.say("a bad Corefile: %s", what)
 	f.last(ctx)
-	a.set(func(now time.Time) { a.reloaded, a.reloads = now, append(a.reloads, now) })
-	err = a.config.change(f.Turn)
+	a.set(func(now time.Time) { a.reloaded, a.reloads, a.spoilt = now, append(a.reloads, now), time.Time{} })
+	err = a.publish(f.Turn)
 	a.mu.Lock()
 	a.badness = append(a.badness, time.Now())
 	a.mu.Unlock()

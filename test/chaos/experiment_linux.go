@@ -22,8 +22,8 @@ const (
 func experiment(ctx context.Context, o options, dir string) (err error) {
 	began := time.Now()
 	events := &timeline{began: began}
-	w := &world{bounds: settings, events: events, lag: &lag{began: began}, ttls: ttls,
-		tally: tally{Calls: make(map[string]int)}}
+	w := &world{bounds: settings, events: events, lag: &lag{began: began},
+		tally: tally{Calls: make(map[string]int), Lost: make(map[string]int)}}
 	a, err := newArena(binaryIn(dir), dir, w)
 	defer a.close()
 	if err != nil {
@@ -46,7 +46,7 @@ func experiment(ctx context.Context, o options, dir string) (err error) {
 	e := &run1{arena: a, options: o, began: began, faults: plan(o.seed, o.length, fixedHosts, announcedHosts), ends: began.Add(o.length)}
 	e.watcher = &watcher{arena: a, metrics: "http://" + serverAddress.String() + ":9153/metrics",
 		collect: "http://" + serverAddress.String() + ":6053/debug/pprof/heap?gc=1", began: began, samples: make(map[int][]sample)}
-	e.announcers = a.announcers(o.seed)
+	a.announcing = a.announcers(o.seed)
 	e.traffic = newTraffic(w, serverAddress)
 	e.run(ctx)
 	if ctx.Err() != nil {
@@ -61,14 +61,13 @@ func experiment(ctx context.Context, o options, dir string) (err error) {
 // A run1 is an experiment under way.
 type run1 struct {
 	*arena
-	options    options
-	began      time.Time
-	ends       time.Time
-	faults     []fault
-	done       map[kind]int
-	watcher    *watcher
-	announcers []*announcer
-	traffic    *traffic
+	options options
+	began   time.Time
+	ends    time.Time
+	faults  []fault
+	done    map[kind]int
+	watcher *watcher
+	traffic *traffic
 }
 
 // run does everything at once, until the time is over, something is violated, or ctx is done.
@@ -81,7 +80,7 @@ func (e *run1) run(ctx context.Context) {
 	all.Go(func() { e.watchServer(ctx) })
 	all.Go(func() { e.watcher.run(ctx) })
 	all.Go(func() { e.traffic.run(ctx, e.options.seed) })
-	for _, one := range e.announcers {
+	for _, one := range e.announcing {
 		all.Go(func() { one.run(ctx) })
 	}
 	all.Go(func() { e.compare(ctx) })
@@ -120,7 +119,7 @@ func (e *run1) compare(ctx context.Context) {
 		case <-time.After(comparing):
 		}
 		began := time.Now()
-		if err := compare(ctx, e.world, e.announcers, e.config.socket); err != nil && ctx.Err() == nil && e.wasUp(began) {
+		if _, err := compare(ctx, e.world, e.announcing, e.config.socket); err != nil && ctx.Err() == nil && e.wasUp(began) {
 			e.violate("the server does not say who is announced: %v", err)
 		}
 	}
@@ -131,7 +130,6 @@ func (e *run1) finish(ctx context.Context) {
 	errs := []error{e.stopServer(true)}
 	if errs[0] == nil {
 		errs = append(errs, e.startServer(ctx))
-		errs = append(errs, compare(ctx, e.world, e.announcers, e.config.socket))
 		errs = append(errs, e.stopServer(false))
 	}
 	if err := errors.Join(errs...); err != nil {

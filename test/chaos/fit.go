@@ -15,13 +15,27 @@ type reading struct {
 // A trend is the straight line through readings, by least squares.
 type trend struct {
 	Name  string        `json:"name"`
-	First float64       `json:"first"` // read, as they were
+	First float64       `json:"first"` // of the readings, as they are
 	Last  float64       `json:"last"`
 	Mean  float64       `json:"mean"`
 	Grown float64       `json:"grown"` // by the line, over Over
 	Error float64       `json:"error"` // one standard error of Grown
 	Over  time.Duration `json:"over_ns"`
 	Slack float64       `json:"slack"` // how much growth is none
+}
+
+// floor is the least reading of each span of time. What comes and goes stands on it; what leaks lifts it.
+func floor(readings []reading, span time.Duration) []reading {
+	var least []reading
+	for i, r := range readings {
+		switch n := len(least) - 1; {
+		case i == 0 || r.at/span != readings[i-1].at/span:
+			least = append(least, r)
+		case r.value < least[n].value:
+			least[n].value = r.value
+		}
+	}
+	return least
 }
 
 // trendOf fits a line. Fewer than three readings make none.
@@ -57,7 +71,9 @@ func trendOf(name string, readings []reading, slack float64) (trend, error) {
 	}, nil
 }
 
-// flat is whether the line rises by no more than a twentieth of the mean and the slack, or by no more than chance explains.
+// flat is whether the line rises by no more than a twentieth of the mean and the slack; by up to twice as much, if chance explains
+// it.
 func (t trend) flat() bool {
-	return t.Grown <= t.Mean/20+t.Slack || t.Grown <= 3*t.Error
+	allowed := t.Mean/20 + t.Slack
+	return t.Grown <= allowed || t.Grown <= min(3*t.Error, 2*allowed)
 }

@@ -50,6 +50,37 @@ func TestTrend(t *testing.T) {
 	}
 }
 
+// TestFlat: chance excuses as much again as is allowed, and no more.
+func TestFlat(t *testing.T) {
+	for _, tc := range []struct {
+		grown, err float64
+		flat       bool
+	}{{15, 0, true}, {16, 0, false}, {16, 5, false}, {16, 6, true}, {30, 10, true}, {31, 1000, false}} {
+		if got := (trend{Mean: 100, Slack: 10, Grown: tc.grown, Error: tc.err}).flat(); got != tc.flat {
+			t.Errorf("%.0f ± %.0f: got flat %t", tc.grown, tc.err, got)
+		}
+	}
+}
+
+// TestFloor: a leak under what comes and goes lifts the floor.
+func TestFloor(t *testing.T) {
+	var readings []reading
+	for i := range 1200 {
+		busy := []float64{0, 700, 30, 200}[i*i%7%4]
+		readings = append(readings, reading{time.Duration(i) * 3 * time.Second, 40 + busy + float64(i)/30})
+	}
+	got, err := trendOf("x", floor(readings, flooring), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(got.Grown-40) > 0.5 || got.flat() {
+		t.Errorf("Of a leak of 40 in an hour, the floor shows %.2f ± %.2f, flat %t", got.Grown, got.Error, got.flat())
+	}
+	if all, err := trendOf("x", readings, 10); err != nil || all.Error < 10*got.Error {
+		t.Errorf("All readings show %.2f ± %.2f, %v", all.Grown, all.Error, err)
+	}
+}
+
 // TestTurns: what lasts by turns is known to have lasted at any time since a moment.
 func TestTurns(t *testing.T) {
 	at := func(seconds int) time.Time { return time.Unix(int64(seconds), 0) }

@@ -44,6 +44,9 @@ func (e *run1) report() report {
 	e.mu.Unlock()
 	if len(e.broken()) == 0 {
 		e.judgeTrends(&r)
+		for _, text := range e.tally.lacking(e.options.length) {
+			e.violate("%s", text)
+		}
 	}
 	e.set(func(time.Time) { r.Tally, r.Violations = e.tally, slices.Clone(e.violations) })
 	return r
@@ -87,22 +90,32 @@ func (r report) table() string {
 		say("| %s | %d |", k, r.Faults[k])
 	}
 	t := r.Tally
+	answered := t.Questions - t.Unanswered
 	say("")
 	say("| meanwhile | |")
 	say("| --- | ---: |")
-	say("| questions answered, each answer checked | %d |", t.Questions-t.Unanswered)
-	say("| of those over TCP | %d |", t.QuestionsTCP)
+	say("| questions answered, each answer checked | %d |", answered)
+	say("| of those over TCP | %d |", t.AnswersTCP)
+	say("| of those written as octets | %d |", t.Octets)
+	say("| of those over TCP | %d |", t.OctetsTCP)
+	say("| answers while no host was in doubt, with the TTL and the priorities of the Corefile | %d |", t.Calm)
+	say("| answers while the Corefile was bad, with the weights of the last good one | %d |", t.DuringBad)
 	say("| questions without an answer, while the server was down or CoreDNS changed its sockets | %d |", t.Excused)
 	for _, way := range slices.Sorted(maps.Keys(t.Calls)) {
 		say("| calls served: %s | %d |", way, t.Calls[way])
 	}
-	say("| calls not served, while no host lived for all of the call | %d |", t.CallsNobody)
+	for _, why := range slices.Sorted(maps.Keys(t.Lost)) {
+		say("| calls not served: %s | %d |", why, t.Lost[why])
+	}
+	say("| calls not made, since the last one of that client was under way | %d |", t.Busy)
 	say("| slowest call that the responder served | %s |", t.SlowestCall.Round(time.Millisecond))
 	say("| announcements acknowledged | %d |", t.Registered)
 	say("| announcements taken back | %d |", t.Withdrawn)
 	say("| updates turned away because the disk was full | %d |", t.Refused)
 	say("| updates under way when the server was killed, or whose answer was lost | %d |", t.Uncertain)
 	say("| comparisons of a host's announcement with what was acknowledged | %d |", t.Compared)
+	say("| of those with a server that had just been started again | %d |", t.Restored)
+	say("| requests that a host told of within a second of its drain | %d |", t.Straggling)
 	say("| records checked to stay while all hosts were cut off at once | %d |", t.HeldBack)
 	say("")
 	say("| | worst | its bound | cases | late by no more than the machine withheld |")
@@ -110,12 +123,19 @@ func (r report) table() string {
 	for _, one := range []struct {
 		name string
 		worst
-	}{{"a dead host behind all others", t.Demoted}, {"a dead host out of the answer", t.Gone}, {"a host that is back in the answer", t.Back}} {
+	}{{"a dead host behind all others", t.Demoted}, {"a dead host out of the answer", t.Gone}, {"a host that is back in the answer", t.Back},
+		{"a good Corefile in force", t.InForce}} {
 		say("| %s | %s | %s | %d | %d |", one.name, one.Took.Round(10*time.Millisecond), one.Bound.Round(10*time.Millisecond), one.Times, one.Lag)
+	}
+	say("")
+	say("| what could break a promise | judged | not judged |")
+	say("| --- | ---: | --- |")
+	for _, p := range t.promises() {
+		say("| %s | %d | %s |", p.name, p.Judged, p.reasons())
 	}
 	if len(r.Trends) > 0 {
 		say("")
-		say("| of the server, over %s | at the start | at the end | by a straight line |", r.Trends[0].Over.Round(time.Second))
+		say("| of the server, least of each 15s, over %s | at the start | at the end | by a straight line |", r.Trends[0].Over.Round(time.Second))
 		say("| --- | ---: | ---: | ---: |")
 		for _, one := range r.Trends {
 			say("| %s | %.1f | %.1f | %+.1f ± %.1f |", one.Name, one.First, one.Last, one.Grown, one.Error)

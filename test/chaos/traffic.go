@@ -105,19 +105,71 @@ func from(network string, i int) *net.Dialer {
 	return d
 }
 
-// exchange puts one question.
-func (t *traffic) exchange(zone int, over string, i int) (*dns.Msg, error) {
+// A reply is what came back to a question, and whether it was written as octets: the owners of its records are pointers.
+type reply struct {
+	*dns.Msg
+	octets bool
+	way    way // in which it should have been made
+}
+
+// exchange puts one question: a third of them without EDNS, a third with it, a third with DO.
+func (t *traffic) exchange(zone int, over string, i int) (reply, error) {
 	m := new(dns.Msg)
 	m.SetQuestion(zones[zone], dns.TypeSRV)
 	if i%3 > 0 {
 		m.SetEdns0(1232, i%3 == 2)
 	}
-	c := dns.Client{Net: over, Timeout: patience, Dialer: from(over, 1+i%clients)}
-	reply, _, err := c.Exchange(m, netip.AddrPortFrom(t.server, 53).String())
-	if err == nil && reply.Truncated && over == "udp" {
+	conn, err := from(over, 1+i%clients).Dial(over, netip.AddrPortFrom(t.server, 53).String())
+	if err != nil {
+		return reply{}, err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	r, err := ask(&dns.Conn{Conn: conn, UDPSize: 1232}, m)
+	if err == nil && r.Truncated && over == "udp" {
 		return t.exchange(zone, "tcp", i)
 	}
-	return reply, err
+	r.way = wayOf(zone, over, i)
+	return r, err
+}
+
+// wayOf is how the server makes the answer to question i: see the text of the Corefile. One with DO is never octets; in 512
+// octets one of records may need to be compressed too.
+func wayOf(zone int, over string, i int) way {
+	switch {
+	case zone == direct && i%3 < 2:
+		return byOctets
+	case zone == direct || over == "tcp" || i%3 > 0:
+		return byRecords
+	}
+	return anyWay
+}
+
+// ask sends a question over a connection and takes the answer to it.
+func ask(conn *dns.Conn, m *dns.Msg) (reply, error) {
+	if err := conn.WriteMsg(m); err != nil {
+		return reply{}, err
+	}
+	for {
+		p, err := conn.ReadMsgHeader(nil)
+		if err != nil {
+			return reply{}, err
+		}
+		r := reply{Msg: new(dns.Msg), octets: compressed(p)}
+		if err := r.Unpack(p); err != nil {
+			return reply{}, err
+		}
+		if r.Id == m.Id {
+			return r, nil
+		}
+	}
+}
+
+// compressed is whether the first record of a message with one question has a pointer for its owner.
+func compressed(p []byte) bool {
+	const header, typeAndClass, pointer = 12, 4, 0xc0
+	_, at, err := dns.UnpackDomainName(p, header)
+	return err == nil && at+typeAndClass < len(p) && p[at+typeAndClass]&pointer == pointer
 }
 
 // ask puts one question and has the answer judged.
@@ -126,9 +178,6 @@ func (t *traffic) ask(zone int, over string, i int) {
 	reply, err := t.exchange(zone, over, i)
 	t.world.set(func(time.Time) {
 		t.world.tally.Questions++
-		if over == "tcp" {
-			t.world.tally.QuestionsTCP++
-		}
 	})
 	if err != nil {
 		t.world.unanswered(zone, over, asked, err)
@@ -138,8 +187,8 @@ func (t *traffic) ask(zone int, over string, i int) {
 }
 
 // read takes an answer apart.
-func read(reply *dns.Msg, zone int, over string, asked time.Time) answer {
-	a := answer{zone: zone, asked: asked, come: time.Now(), over: over}
+func read(reply reply, zone int, over string, asked time.Time) answer {
+	a := answer{zone: zone, asked: asked, come: time.Now(), over: over, octets: reply.octets, way: reply.way}
 	switch {
 	case reply.Rcode != dns.RcodeSuccess:
 		a.problem = "it is " + dns.RcodeToString[reply.Rcode]
@@ -208,7 +257,7 @@ func (t *traffic) newCaller(i int, seed uint64) *caller {
 // discover looks hosts up.
 func (t *traffic) discover(zone, i int) ([]kmsresponder.SRV, error) {
 	var (
-		reply *dns.Msg
+		reply reply
 		err   error
 		asked time.Time
 	)
@@ -248,6 +297,7 @@ func (t *traffic) addressOf(name string) []netip.Addr {
 // call makes one attempt and has it judged.
 func (c *caller) call(t *traffic) {
 	if !c.mu.TryLock() {
+		t.world.set(func(time.Time) { t.world.tally.Busy++ })
 		return
 	}
 	defer c.mu.Unlock()

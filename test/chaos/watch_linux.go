@@ -17,6 +17,7 @@ import (
 const (
 	readyTime = 45 * time.Second
 	sampling  = 3 * time.Second
+	flooring  = 15 * time.Second // the least reading in that time is what is judged
 )
 
 // awaitReady waits until the ready plugin at address says so.
@@ -58,6 +59,9 @@ type sample struct {
 	rss, live, goroutines, descriptors float64
 }
 
+// ballastOctets is that of build/main.go, of which a heap has none to leak.
+const ballastOctets = 32 << 20
+
 // series is what is read, and how much growth is none. live is what is on the heap right after the garbage collector ran, which
 // it is made to do before each reading: what it would let gather until it runs by itself would hide a leak for minutes.
 var series = []struct {
@@ -66,7 +70,7 @@ var series = []struct {
 	slack float64
 }{
 	{"resident memory, MB", func(s sample) float64 { return s.rss / 1e6 }, 1.5},
-	{"live heap, with a ballast of 32 MiB, MB", func(s sample) float64 { return s.live / 1e6 }, 1.5},
+	{"live heap, without the ballast, MB", func(s sample) float64 { return (s.live - ballastOctets) / 1e6 }, 1.5},
 	{"goroutines", func(s sample) float64 { return s.goroutines }, 10},
 	{"descriptors", func(s sample) float64 { return s.descriptors }, 10},
 }
@@ -140,8 +144,8 @@ func figure(text []byte, word string) (float64, error) {
 	return 0, fmt.Errorf("there is no %s", word)
 }
 
-// trends is the line through each series of the last life of the server, but for its first quarter, or 90 seconds at the most,
-// until until: then it has all the clients that it will ever have.
+// trends is the line through the floor of each series of one process of the server, but for its first quarter, or 90 seconds at
+// the most, until until: then it has all the clients that it will ever have.
 func (w *watcher) trends(pid int, until time.Duration) ([]trend, error) {
 	samples := w.samples[pid]
 	for len(samples) > 0 && samples[len(samples)-1].at > until {
@@ -160,7 +164,7 @@ func (w *watcher) trends(pid int, until time.Duration) ([]trend, error) {
 				readings = append(readings, reading{one.at, s.of(one)})
 			}
 		}
-		t, err := trendOf(s.name, readings, s.slack)
+		t, err := trendOf(s.name, floor(readings, flooring), s.slack)
 		if err != nil {
 			return nil, err
 		}

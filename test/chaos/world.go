@@ -32,6 +32,8 @@ type host struct {
 	known   time.Time // its address, to the server
 	listed  time.Time // announced, or in the Corefile, and the server said so
 	gone    time.Time // it took its announcement back, and the server said so
+	weighed time.Time // weight is what it announced last, and the server said so
+	weight  uint16
 
 	serverPains, clientPains int // reasons for it to fail them
 
@@ -51,6 +53,9 @@ const (
 	direct              // the hosts of the Corefile alone
 )
 
+// announcedPriority is what hosts that announce themselves have: behind those of the Corefile.
+const announcedPriority uint16 = 20
+
 // port is that of every host.
 const port = 1688
 
@@ -68,8 +73,10 @@ type world struct {
 	server   time.Time   // up, ready, and not to be stopped
 	reloaded time.Time   // when a Corefile was last written
 	reloads  []time.Time // when each good Corefile was
+	spawned  time.Time   // when the server was last started
+	editions []edition   // the good Corefiles, the latest last
+	spoilt   time.Time   // the Corefile is bad
 	marooned time.Time   // all hosts were cut off from the server at this moment
-	ttls     map[uint32]bool
 
 	tally      tally
 	violations []string
@@ -96,40 +103,60 @@ func (w *worst) add(took, bound time.Duration) {
 
 // tally is what happened.
 type tally struct {
-	Questions, QuestionsTCP, Unanswered int
+	Questions, Unanswered               int
+	AnswersTCP                          int
+	Octets, OctetsTCP                   int // answers written as octets
 	Excused                             int // unanswered, while the server was down or changed its Corefile
 	Calls                               map[string]int
-	CallsNobody                         int // not served, when no host lived all the while
+	Lost                                map[string]int // calls not served, by what excuses it
+	Busy                                int            // calls not made, since the client's last one was under way
 	SlowestCall                         time.Duration
 	Registered, Withdrawn, Refused      int // announcements acknowledged, taken back, and refused for want of room on the disk
 	Uncertain                           int // under way when the server was killed
 	Compared                            int // times that all announcements were compared
-	Demoted, Gone, Back                 worst
+	Restored                            int // of those, before anybody announced anything to a server that had been killed
+	Demoted, Gone, Back, InForce        worst
+	Dead, Living, Drained, DrainedCalls coverage
+	Calm                                int // answers of a moment at which no host was in doubt
+	DuringBad                           int // answers while the Corefile was bad
+	Straggling                          int // requests that a host told of within a second of its drain
 	HeldBack                            int // answers of the last good one, while all hosts were cut off
 }
 
-// back is by when h is answered again, from now on.
-func (w *world) back(h *host, since time.Time) time.Duration {
+// back is how long h may take to be answered again: by how long it was ill, and how often the server was reloaded meanwhile.
+func (w *world) back(h *host) time.Duration {
 	if h.ill.IsZero() {
 		return w.bounds.back(0, false, 0)
 	}
 	reloads := 0
-	for i := len(w.reloads) - 1; i >= 0 && w.reloads[i].Add(reloadTime).After(h.ill); i-- {
-		reloads++
+	for _, at := range w.reloads {
+		if at.Add(reloadTime).After(h.ill) && at.Before(h.serves) {
+			reloads++
+		}
 	}
-	return w.bounds.back(max(0, since.Sub(h.ill)), h.bouts > 1, reloads)
+	return w.bounds.back(max(0, h.serves.Sub(h.ill)), h.bouts > 1, reloads)
 }
 
-// usable is since when the server could use h, as far as anybody can tell; zero if it cannot.
-func (w *world) usable(h *host) time.Time {
+// asked is since when the server could ask h and be served, as far as anybody can tell; zero if it cannot. A drained host is
+// asked like the others.
+func (w *world) asked(h *host) time.Time {
 	var last time.Time
-	for _, t := range []time.Time{h.serves, h.free, h.known, h.listed, w.server} {
+	for _, t := range []time.Time{h.serves, h.known, h.listed, w.server} {
 		if t.IsZero() {
 			return t
 		}
 		last = later(last, t)
 	}
 	return last
+}
+
+// usable is since when the server could use h; zero if it cannot.
+func (w *world) usable(h *host) time.Time {
+	since := w.asked(h)
+	if since.IsZero() || h.free.IsZero() {
+		return time.Time{}
+	}
+	return later(since, h.free)
 }
 
 // steady is whether h is well, was long enough to be seen to be, and is answered in both zones.
@@ -143,13 +170,14 @@ func (w *world) steady(h *host, now time.Time) bool {
 	return well
 }
 
-// settled is from when on h must be answered, allowing for lag; zero if it need not.
+// settled is from when on h must be answered, allowing for lag; zero if it need not. Who is put back counts at once for what it
+// was found to be while it was drained.
 func (w *world) settled(h *host) time.Time {
-	since := w.usable(h)
-	if since.IsZero() {
-		return since
+	if w.usable(h).IsZero() {
+		return time.Time{}
 	}
-	return since.Add(w.back(h, later(h.serves, since)) + w.lag.since(since))
+	since := w.asked(h)
+	return later(since.Add(w.back(h)+w.lag.since(since)), h.free)
 }
 
 func later(a, b time.Time) time.Time {
@@ -173,7 +201,7 @@ func (w *world) fails(h *host, clients bool) {
 	defer w.mu.Unlock()
 	now := time.Now()
 	if h.serverPains++; h.serverPains == 1 {
-		if h.ill.IsZero() || now.Sub(h.serves) > w.bounds.soundFor()+w.back(h, h.serves) {
+		if h.ill.IsZero() || now.Sub(h.serves) > w.bounds.soundFor()+w.back(h) {
 			h.ill, h.bouts = now, 0
 		}
 		h.bouts++
@@ -261,10 +289,21 @@ type answer struct {
 	zone        int
 	asked, come time.Time
 	over        string // udp or tcp
+	octets      bool   // it was written as octets, by its looks: owners are compressed
+	way         way    // in which it is to be made
 	problem     string // in its form; empty if there is none
 	ttl         uint32
 	entries     []entry
 }
+
+// A way is how the server makes an answer.
+type way int
+
+const (
+	anyWay   way = iota // one cannot tell: an answer made of records is compressed too if it does not fit otherwise
+	byOctets            // unless it has something to explain
+	byRecords
+)
 
 // responderName is what the server calls itself.
 const responderName = "kms.chaos.test."
@@ -274,6 +313,7 @@ func (w *world) judge(a answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	where := [...]string{"chaos.test", "direct.chaos.test"}[a.zone]
+	w.count(a)
 	if a.problem != "" {
 		w.violated("an answer of %s over %s: %s", where, a.over, a.problem)
 		return
@@ -288,9 +328,7 @@ func (w *world) judge(a answer) {
 	if len(listed) == 0 {
 		w.violated("%s: an empty answer", where)
 	}
-	if !w.ttls[a.ttl] {
-		w.violated("%s: TTL %d, which no Corefile has", where, a.ttl)
-	}
+	before := len(w.violations)
 	living, steady := w.living(a), false
 	for _, h := range w.hosts {
 		if h.announced && a.zone == direct {
@@ -301,8 +339,9 @@ func (w *world) judge(a answer) {
 		if there && (e.port != port || len(e.addresses) > 0 && !slices.Equal(e.addresses, []netip.Addr{h.address})) {
 			w.violated("%s: %s is answered with port %d and %v", where, h.name, e.port, e.addresses)
 		}
+		w.cover(a, h, living)
 		w.judgeHost(a, h, e, there, living, where)
-		if settled := w.settled(h); !settled.IsZero() && settled.Before(a.asked) && !(h.announced && a.zone == direct) {
+		if settled := w.settled(h); !settled.IsZero() && settled.Before(a.asked) {
 			steady = true
 		}
 	}
@@ -312,6 +351,25 @@ func (w *world) judge(a answer) {
 	delete(listed, responderName)
 	for _, target := range slices.Sorted(maps.Keys(listed)) {
 		w.violated("%s: the answer has %s, which is no host", where, target)
+	}
+	if a.way == byRecords && a.octets || a.way == byOctets && !a.octets && steady {
+		w.violated("%s over %s: octets: %t, which is the wrong way to make this answer", where, a.over, a.octets)
+	}
+	if len(w.violations) == before {
+		w.judgeEdition(a, where)
+	}
+}
+
+// count counts an answer.
+func (w *world) count(a answer) {
+	if a.over == "tcp" {
+		w.tally.AnswersTCP++
+	}
+	if a.octets && a.way == byOctets {
+		w.tally.Octets++
+		if a.over == "tcp" {
+			w.tally.OctetsTCP++
+		}
 	}
 }
 
@@ -349,9 +407,10 @@ func (w *world) judgeHost(a answer, h *host, e entry, there bool, living map[*ho
 		w.judgeDead(a, h, e, later(later(h.dead, w.server), alive), where)
 	}
 	if settled := w.settled(h); !there && !settled.IsZero() && settled.Before(a.asked) {
-		since := w.usable(h)
-		w.violated("%s: %s is not in the answer, which lives for %s: %s is the bound, and the machine withheld %s", where, h.name,
-			a.asked.Sub(since).Round(time.Millisecond), w.back(h, since), w.lag.since(since))
+		since := w.asked(h)
+		w.violated("%s: %s is not in the answer, which lives for %s and is free for %s: %s is the bound, and the machine withheld %s",
+			where, h.name, a.asked.Sub(since).Round(time.Millisecond), a.asked.Sub(h.free).Round(time.Millisecond), w.back(h),
+			w.lag.since(since))
 	}
 	if !w.marooned.IsZero() && w.marooned.Before(a.asked) && !h.announced && h.drained.IsZero() && !h.free.IsZero() {
 		w.tally.HeldBack++
@@ -407,8 +466,8 @@ func (w *world) beside(a answer, h *host, e entry) *host {
 func (w *world) notice(a answer, h *host, f *face, there, others bool) {
 	switch {
 	case there && !f.missing.IsZero() && a.asked.After(f.missing):
-		if since := w.usable(h); !since.IsZero() && since.After(f.last) {
-			w.tally.Back.add(max(0, a.come.Sub(since)), w.back(h, since))
+		if since := w.asked(h); !w.usable(h).IsZero() && since.After(f.last) && since.After(h.free) {
+			w.tally.Back.add(max(0, a.come.Sub(since)), w.back(h))
 		}
 		f.missing = time.Time{}
 	case !there && f.missing.IsZero() && !f.last.IsZero() && a.asked.After(f.last):
@@ -467,15 +526,46 @@ func (w *world) called(c call) {
 			return
 		}
 	}
-	w.tally.CallsNobody++
+	w.tally.Lost[w.excuse(c)]++
+}
+
+// excuse is why a call could be lost, when nobody had to serve it.
+func (w *world) excuse(c call) string {
+	lived, came := false, false
+	for _, h := range w.hosts {
+		if usable := w.usable(h); !usable.IsZero() && !(h.announced && c.zone == direct) {
+			lived, came = lived || usable.Before(c.began), true
+		}
+	}
+	switch {
+	case w.server.IsZero() || !w.server.Before(c.began):
+		return "there was no server for all of the call"
+	case lived:
+		return "hosts lived, for less than their bounds or out of the client's reach"
+	case came:
+		return "the first host came to live during the call"
+	}
+	return "no host lived for all of the call"
 }
 
 // judgeServed: no drained host serves a client of the responder.
 func (w *world) judgeServed(c call) {
+	drained, asked := 0, 0
 	for _, h := range w.hosts {
-		if h.id() == c.by && !h.drained.IsZero() && h.drained.Before(c.began) {
-			w.violated("a call by the responder was served by %s, which was drained %s before", h.name, c.began.Sub(h.drained))
+		switch {
+		case !h.drained.IsZero() && h.drained.Before(c.began):
+			if drained++; h.id() == c.by {
+				w.violated("a call by the responder was served by %s, which was drained %s before", h.name, c.began.Sub(h.drained))
+			}
+		case h.free.IsZero():
+			asked++
 		}
+	}
+	switch {
+	case drained > 0:
+		w.tally.DrainedCalls.Judged++
+	case asked > 0:
+		w.tally.DrainedCalls.not("the server had not said it when the call began, or not for all of the call")
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,11 +20,12 @@ func play(t *testing.T, f func(s *scene)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		w := &world{bounds: settings, events: &timeline{began: began}, lag: &lag{began: began}, ttls: ttls,
-			tally: tally{Calls: make(map[string]int)}}
+		w := &world{bounds: settings, events: &timeline{began: began}, lag: &lag{began: began},
+			tally:    tally{Calls: make(map[string]int), Lost: make(map[string]int)},
+			editions: []edition{{from: began, written: began, seen: true}}}
 		for i := range 5 {
 			h := &host{name: "k" + string(rune('1'+i)) + ".chaos.test.", address: netip.AddrFrom4([4]byte{10, 77, 0, byte(11 + i)}), announced: i == 4}
-			h.free, h.known, h.listed = began, began, began
+			h.free, h.known, h.listed, h.weighed, h.weight = began, began, began, began, 7
 			w.hosts = append(w.hosts, h)
 			w.begins(h)
 		}
@@ -33,16 +35,28 @@ func play(t *testing.T, f func(s *scene)) {
 	})
 }
 
-// answers has an answer judged, of these hosts by number in the zone of the responder, with their priorities; and the responder.
-func (s *scene) answers(priorities map[int]uint16) {
-	a := answer{zone: viaResponder, asked: time.Now(), over: "udp", ttl: 30, entries: []entry{{target: responderName, port: port}}}
-	for n, priority := range priorities {
-		a.entries = append(a.entries, entry{target: s.hosts[n-1].name, port: port, priority: priority, addresses: []netip.Addr{s.hosts[n-1].address}})
+// answer is one of these hosts by number in the zone of the responder, with their priorities, and of the responder; by the Corefile
+// of turn 0.
+func (s *scene) answer(priorities map[int]uint16) answer {
+	a := answer{zone: viaResponder, asked: time.Now(), over: "udp", ttl: ttl(0), entries: []entry{{target: responderName, port: port}}}
+	for n, p := range priorities {
+		h := s.hosts[n-1]
+		e := entry{target: h.name, port: port, priority: p, weight: weight(0, n-1), addresses: []netip.Addr{h.address}}
+		if h.announced {
+			e.weight = h.weight
+		}
+		if p != all()[n] {
+			a.ttl = doubtful
+		}
+		a.entries = append(a.entries, e)
 	}
 	time.Sleep(time.Millisecond)
 	a.come = time.Now()
-	s.judge(a)
+	return a
 }
+
+// answers has such an answer judged.
+func (s *scene) answers(priorities map[int]uint16) { s.judge(s.answer(priorities)) }
 
 // expect wants what was violated, or nothing, and forgets it.
 func (s *scene) expect(want string) {
@@ -64,8 +78,8 @@ func (s *scene) dies(n int) *host {
 	return h
 }
 
-// all is everybody, each with the priority 0.
-func all() map[int]uint16 { return map[int]uint16{1: 0, 2: 0, 3: 0, 4: 0, 5: 0} }
+// all is everybody, each with its own priority.
+func all() map[int]uint16 { return map[int]uint16{1: 0, 2: 0, 3: 10, 4: 10, 5: announcedPriority} }
 
 func but(n int) map[int]uint16 {
 	m := all()
@@ -97,7 +111,7 @@ func TestJudgeDead(t *testing.T) {
 		s.answers(all())
 		s.expect("is not ahead of it")
 		behind := all()
-		behind[3] = 1
+		behind[3] = 21
 		s.answers(behind)
 		s.expect("")
 		time.Sleep(settings.gone() - settings.lastTier() - 20*time.Millisecond)
@@ -119,7 +133,7 @@ func TestJudgeLag(t *testing.T) {
 	play(t, func(s *scene) {
 		s.dies(3)
 		behind := all()
-		behind[3] = 1
+		behind[3] = 21
 		time.Sleep(settings.gone())
 		s.lag.note(time.Now(), 2*time.Second)
 		time.Sleep(1900 * time.Millisecond)
@@ -213,19 +227,167 @@ func TestJudgeForm(t *testing.T) {
 		}{
 			{"NXDOMAIN", func(a *answer) { a.problem = "it is NXDOMAIN" }},
 			{"TTL 31", func(a *answer) { a.ttl = 31 }},
+			{"TTL 5, where 20", func(a *answer) { a.ttl = doubtful }},
+			{"has weight 11, not 10", func(a *answer) { a.entries[0].weight++ }},
+			{"although there is no host to be suspected", func(a *answer) { a.entries[0].priority, a.ttl = 11, doubtful }},
+			{"octets: false", func(a *answer) { a.octets = false }},
+			{"octets: true", func(a *answer) { a.way = byRecords }},
 			{"stands twice", func(a *answer) { a.entries = append(a.entries, a.entries[0]) }},
 			{"which is no host", func(a *answer) { a.entries = append(a.entries, entry{target: "evil.example."}) }},
 			{"with port 1689", func(a *answer) { a.entries[0].port = 1689 }},
 			{"[10.77.0.99]", func(a *answer) { a.entries[0].addresses = []netip.Addr{netip.MustParseAddr("10.77.0.99")} }},
 		} {
-			a := answer{zone: direct, asked: time.Now(), come: time.Now(), ttl: 5}
-			for _, h := range s.hosts[:4] {
-				a.entries = append(a.entries, entry{target: h.name, port: port})
+			a := answer{zone: direct, asked: time.Now(), come: time.Now(), ttl: ttl(0), octets: true, way: byOctets}
+			for i, h := range s.hosts[:4] {
+				a.entries = append(a.entries, entry{target: h.name, port: port, priority: priority(i), weight: weight(0, i)})
 			}
 			tc.spoil(&a)
 			s.judge(a)
 			s.expect(tc.want)
 		}
+	})
+}
+
+// TestJudgeUndrained: a host that is put back counts at once for what it was found to be while it was drained.
+func TestJudgeUndrained(t *testing.T) {
+	play(t, func(s *scene) {
+		h := s.dies(2)
+		time.Sleep(10 * time.Second)
+		s.heals(h)
+		s.healed(h, true)
+		h.free, h.drained = time.Time{}, time.Now()
+		time.Sleep(time.Minute)
+		h.free, h.drained = time.Now(), time.Time{}
+		time.Sleep(time.Millisecond)
+		s.answers(but(2))
+		s.expect("k2.chaos.test. is not in the answer")
+		if got, want := s.back(h), s.bounds.back(10*time.Second, false, 0); got != want {
+			t.Errorf("Got %s, want %s: how long ago it fell ill is not how long it was ill", got, want)
+		}
+	})
+}
+
+// TestJudgeEdition: a good Corefile may be in force when it is written, must be soon after, and stays so while a bad one is there.
+func TestJudgeEdition(t *testing.T) {
+	play(t, func(s *scene) {
+		s.publishes(1)
+		time.Sleep(time.Millisecond)
+		s.published()
+		newer := func() answer {
+			a := s.answer(all())
+			a.ttl = ttl(1)
+			for i := range s.hosts[:4] {
+				for j := range a.entries {
+					if a.entries[j].target == s.hosts[i].name {
+						a.entries[j].weight = weight(1, i)
+					}
+				}
+			}
+			return a
+		}
+		s.answers(all())
+		s.judge(newer())
+		s.answers(all()) // from the sockets of the old one
+		mixed := newer()
+		mixed.ttl = ttl(0)
+		s.expect("")
+		s.judge(mixed)
+		s.expect("none of the 2 Corefiles")
+		time.Sleep(seenTime)
+		s.answers(all())
+		s.expect("none of the 1 Corefiles")
+		s.spoilt = time.Now()
+		time.Sleep(time.Millisecond)
+		s.judge(newer())
+		s.expect("")
+		if s.tally.InForce.Times != 1 || s.tally.DuringBad != 1 {
+			t.Errorf("Measured was %+v, %d during a bad one", s.tally.InForce, s.tally.DuringBad)
+		}
+		s.publishes(2)
+		s.published()
+		s.judge(newer())
+		s.expect("")
+		time.Sleep(time.Millisecond)
+		s.spawned = time.Now() // it has read the new one
+		s.judge(newer())
+		s.expect("none of the 1 Corefiles")
+	})
+}
+
+// TestJudgeAnnouncedWeight: the weight that was acknowledged is answered from then on.
+func TestJudgeAnnouncedWeight(t *testing.T) {
+	play(t, func(s *scene) {
+		old := s.answer(all())
+		h := s.hosts[4]
+		h.weighed = time.Time{} // asked for
+		s.judge(old)
+		h.weight, h.weighed = 8, time.Now()
+		s.judge(old)
+		s.expect("")
+		time.Sleep(time.Millisecond)
+		s.answers(all())
+		s.expect("")
+		h.weight = 9
+		again := s.answer(all())
+		again.entries[slices.IndexFunc(again.entries, func(e entry) bool { return e.target == h.name })].weight = 8
+		s.judge(again)
+		s.expect("has weight 8, not 9")
+	})
+}
+
+// TestCoverage: what was judged, and what was not since nobody else lived or nobody had said yet that a host is drained.
+func TestCoverage(t *testing.T) {
+	play(t, func(s *scene) {
+		s.dies(3)
+		s.hosts[0].free = time.Time{}
+		time.Sleep(settings.gone() + time.Millisecond)
+		s.answers(map[int]uint16{2: 0, 4: 10, 5: announcedPriority})
+		s.hosts[0].drained = time.Now()
+		time.Sleep(time.Millisecond)
+		s.answers(map[int]uint16{2: 0, 4: 10, 5: announcedPriority})
+		s.expect("")
+		for _, n := range []int{2, 4, 5} {
+			s.dies(n)
+		}
+		time.Sleep(time.Hour)
+		s.answers(map[int]uint16{2: 0})
+		s.expect("")
+		dead, drained, living := s.tally.Dead, s.tally.Drained, s.tally.Living
+		if dead.Judged != 2 || dead.Not["no other host lived"] != 4 || drained.Judged != 2 || len(drained.Not) != 1 || living.Judged != 6 {
+			t.Errorf("Got dead %+v, drained %+v, living %+v", dead, drained, living)
+		}
+		if dead.share() != 2./6 {
+			t.Errorf("A share of %.2f", dead.share())
+		}
+		if lacking := s.tally.lacking(10 * time.Minute); len(lacking) != 4 {
+			t.Errorf("Too little of four promises was seen: got %q", lacking)
+		}
+	})
+}
+
+// TestCallExcused: why a call could be lost.
+func TestCallExcused(t *testing.T) {
+	play(t, func(s *scene) {
+		lost := func(want string) {
+			t.Helper()
+			began := time.Now()
+			time.Sleep(time.Second)
+			s.called(call{way: "x", zone: direct, began: began, end: time.Now(), failure: "refused"})
+			if s.expect(""); s.tally.Lost[want] != 1 {
+				t.Errorf("Got %v, want one more because %s", s.tally.Lost, want)
+			}
+			clear(s.tally.Lost)
+		}
+		for n := range 4 {
+			s.dies(n + 1)
+		}
+		lost("no host lived for all of the call")
+		s.heals(s.hosts[0])
+		s.healed(s.hosts[0], true)
+		time.Sleep(time.Millisecond)
+		lost("hosts lived, for less than their bounds or out of the client's reach")
+		s.server = time.Now().Add(time.Millisecond)
+		lost("there was no server for all of the call")
 	})
 }
 

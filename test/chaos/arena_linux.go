@@ -17,11 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	fixedHosts     = 4 // in the Corefile
-	announcedHosts = 4
-	storeSize      = 2 << 20 // octets of the disk that the store is on
-)
+const storeSize = 2 << 20 // octets of the disk that the store is on
 
 // An arena is all that runs: the network, the hosts, the server, and what is done to them.
 type arena struct {

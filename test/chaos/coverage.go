@@ -69,22 +69,45 @@ func (w *world) anyUsable(zone int) bool {
 	return false
 }
 
-// A promise is one of which is counted how often it was in force, and how much of that is least: a share of all cases, and so many
-// cases in each minute in which things go wrong.
+// A promise is one of which is counted how often it was in force, and how much of that is least, of all cases and by what was
+// planned to go wrong.
 type promise struct {
 	name string
 	coverage
-	leastShare  float64
-	leastMinute int
+	leastShare float64
+	least      int
 }
 
-func (t *tally) promises() []promise {
-	return []promise{
-		{"answers when a host had to be gone that is dead", t.Dead, 0.5, 300},
-		{"answers when a host was drained", t.Drained, 0.8, 300},
-		{"calls by the responder when a host was drained", t.DrainedCalls, 0.8, 50},
-		{"answers when a host had to be there that lives", t.Living, 0.5, 10000},
+// promises is what was judged of t's promises, in a run of a length in which these faults were planned. Half of the cases that
+// they make is enough: faults fall together, and not everything is asked as often as it should be on a busy machine.
+func (t *tally) promises(length time.Duration, faults []fault) []promise {
+	const zonesShare, half = questionsASecond / len(zones), 0.5 // of an announced host, one zone answers
+	long := 0
+	if length >= 10*time.Minute {
+		long = 500 // with less there was no chaos
 	}
+	cases := func(perSecond int, after time.Duration, kinds ...kind) int {
+		return max(long, int(half*float64(perSecond)*lasting(faults, after, kinds...).Seconds()))
+	}
+	dead := cases(zonesShare, settings.gone()+time.Second, kill, hang, cut, deaf)
+	living := int(half * half * questionsASecond * fixedHosts * (length - quiet).Seconds())
+	return []promise{
+		{"answers when a host had to be gone that is dead", t.Dead, 0.5, dead},
+		{"answers when a host was drained", t.Drained, 0.8, cases(zonesShare, time.Second, drain)},
+		{"calls by the responder when a host was drained", t.DrainedCalls, 0.8, cases(callsASecond/2, time.Second, drain)},
+		{"answers when a host had to be there that lives", t.Living, 0.5, living},
+	}
+}
+
+// lasting is how long the faults of some kinds last in all, but for the first moments of each.
+func lasting(faults []fault, but time.Duration, kinds ...kind) time.Duration {
+	sum := time.Duration(0)
+	for _, f := range faults {
+		if slices.Contains(kinds, f.Kind) {
+			sum += max(0, f.For-but)
+		}
+	}
+	return sum
 }
 
 // reasons is why cases were not judged, in words.
@@ -96,18 +119,22 @@ func (c coverage) reasons() string {
 	return strings.Join(all, "; ")
 }
 
-// lacking is what was judged too seldom in a run of a length to say that it holds.
-func (t *tally) lacking(length time.Duration) []string {
+// lacking is whether p was judged too seldom to say that it holds.
+func (p promise) lacking() bool {
+	return p.Judged < p.least || p.Judged > 0 && p.share() < p.leastShare
+}
+
+// lacking is what was judged too seldom.
+func (t *tally) lacking(length time.Duration, faults []fault) []string {
 	var all []string
-	minutes := (length - quiet - repose).Minutes()
-	for _, p := range t.promises() {
-		if least := int(float64(p.leastMinute) * minutes); p.Judged < least || p.share() < p.leastShare {
+	for _, p := range t.promises(length, faults) {
+		if p.lacking() {
 			all = append(all, fmt.Sprintf("%s: only %d could be judged, %.0f %% of all; at least %d and %.0f %% are needed to say anything",
-				p.name, p.Judged, 100*p.share(), least, 100*p.leastShare))
+				p.name, p.Judged, 100*p.share(), p.least, 100*p.leastShare))
 		}
 	}
 	if answered := t.Questions - t.Unanswered; t.Octets < answered/4 || t.OctetsTCP < t.Octets/10 {
-		all = append(all, fmt.Sprintf("of %d answers, %d were written as octets, %d of them over TCP: at least a quarter of them, and of those a tenth over TCP, must be",
+		all = append(all, fmt.Sprintf("of %d answers, %d were written as octets, %d of them over TCP: at least a quarter, and of those a tenth, must be",
 			answered, t.Octets, t.OctetsTCP))
 	}
 	return all

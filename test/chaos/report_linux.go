@@ -32,19 +32,20 @@ type report struct {
 	WorstLag   time.Duration  `json:"worst_lag_ns"`
 	Lag        time.Duration  `json:"lag_ns"`
 	Violations []string       `json:"violations"`
+	planned    []fault
 }
 
 // report sums up. What grew is a violation.
 func (e *run1) report() report {
 	r := report{Seed: e.options.seed, Ran: time.Since(e.began).Round(time.Second), Asked: e.options.length, Date: e.began.UTC().Format("2006-01-02"), Commit: os.Getenv(built),
-		Machine: machineWords(), Load: settledWords(), Faults: e.done, Skipped: e.traffic.skipped, Lookups: e.resolver.questions(), Logged: e.logged}
+		Machine: machineWords(), Load: settledWords(), Faults: e.done, Skipped: e.traffic.skipped, Lookups: e.resolver.questions(), Logged: e.logged, planned: e.faults}
 	r.WorstLag, r.Lag = e.lag.measured()
 	e.mu.Lock()
 	r.Lives = len(e.lives)
 	e.mu.Unlock()
 	if len(e.broken()) == 0 {
 		e.judgeTrends(&r)
-		for _, text := range e.tally.lacking(e.options.length) {
+		for _, text := range e.tally.lacking(e.options.length, e.faults) {
 			e.violate("%s", text)
 		}
 	}
@@ -128,10 +129,10 @@ func (r report) table() string {
 		say("| %s | %s | %s | %d | %d |", one.name, one.Took.Round(10*time.Millisecond), one.Bound.Round(10*time.Millisecond), one.Times, one.Lag)
 	}
 	say("")
-	say("| what could break a promise | judged | not judged |")
-	say("| --- | ---: | --- |")
-	for _, p := range t.promises() {
-		say("| %s | %d | %s |", p.name, p.Judged, p.reasons())
+	say("| what could break a promise | judged | least | not judged |")
+	say("| --- | ---: | ---: | --- |")
+	for _, p := range t.promises(r.Asked, r.planned) {
+		say("| %s | %d | %d | %s |", p.name, p.Judged, p.least, p.reasons())
 	}
 	if len(r.Trends) > 0 {
 		say("")

@@ -359,8 +359,17 @@ func TestCoverage(t *testing.T) {
 		if dead.share() != 2./6 {
 			t.Errorf("A share of %.2f", dead.share())
 		}
-		if lacking := s.tally.lacking(10 * time.Minute); len(lacking) != 4 {
+		faults := []fault{{Kind: drain, For: 10 * time.Second}, {Kind: hang, For: 10 * time.Second}, {Kind: clock}}
+		if lacking := s.tally.lacking(shortest, faults); len(lacking) != 4 {
 			t.Errorf("Too little of four promises was seen: got %q", lacking)
+		}
+		plenty := tally{Living: coverage{Judged: 1e6}, Questions: 100, Octets: 25, OctetsTCP: 3}
+		if lacking := plenty.lacking(shortest, nil); len(lacking) != 0 {
+			t.Errorf("Enough was seen, of what was there: got %q", lacking)
+		}
+		plenty.Octets = 24
+		if lacking := plenty.lacking(10*time.Minute, nil); len(lacking) != 4 {
+			t.Errorf("Nobody died or was drained in a long run, and octets are few: got %q", lacking)
 		}
 	})
 }

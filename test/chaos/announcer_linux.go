@@ -240,13 +240,15 @@ func (a *announcer) settle(changes, weight int) {
 }
 
 // compare has the server say who is announced, holds it against what it acknowledged, and says of how many hosts. Those whose
-// announcement is under way are left out.
+// announcement is under way are left out; so are all of them if the server is stopped meanwhile.
 func compare(ctx context.Context, w *world, announcers []*announcer, socket string) (compared int, err error) {
 	type belief struct {
 		weights []int
 		changes int
 		certain bool
 	}
+	var up, still time.Time
+	w.set(func(time.Time) { up = w.server })
 	before := make([]belief, len(announcers))
 	for i, a := range announcers {
 		before[i].weights, before[i].changes, before[i].certain = a.expected()
@@ -254,6 +256,9 @@ func compare(ctx context.Context, w *world, announcers []*announcer, socket stri
 	known, err := control.Client{Socket: socket}.Hosts(ctx)
 	if err != nil {
 		return 0, err
+	}
+	if w.set(func(time.Time) { still = w.server }); still != up {
+		return 0, nil
 	}
 	has := make(map[string]int)
 	for _, p := range known.Pools {

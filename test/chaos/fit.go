@@ -24,6 +24,9 @@ type trend struct {
 	Slack float64       `json:"slack"` // how much growth is none
 }
 
+// flooring is the span of time of which the least reading is judged.
+const flooring = 15 * time.Second
+
 // floor is the least reading of each span of time. What comes and goes stands on it; what leaks lifts it.
 func floor(readings []reading, span time.Duration) []reading {
 	var least []reading

@@ -17,7 +17,6 @@ import (
 const (
 	readyTime = 45 * time.Second
 	sampling  = 3 * time.Second
-	flooring  = 15 * time.Second // the least reading in that time is what is judged
 )
 
 // awaitReady waits until the ready plugin at address says so.

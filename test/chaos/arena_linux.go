@@ -217,7 +217,7 @@ func (a *arena) requested(h *host, line string) {
 // startServer starts the server and waits until it is ready. Nobody announces anything before it is taken for that, so that what
 // it knows by then is what it kept.
 func (a *arena) startServer(ctx context.Context) error {
-	a.set(func(now time.Time) { a.spawned = now })
+	a.spawns()
 	p, err := a.home.start(true, a.heard, a.binary, "-conf", a.config.path)
 	if err != nil {
 		return err
@@ -270,6 +270,9 @@ func (a *arena) stopServer(killed bool) error {
 	a.mu.Unlock()
 	if p == nil {
 		return errors.New("there is no server")
+	}
+	if !killed {
+		a.stores()
 	}
 	a.set(func(time.Time) { a.server = time.Time{} })
 	if killed {

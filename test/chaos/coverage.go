@@ -12,6 +12,7 @@ import (
 type coverage struct {
 	Judged int            `json:"judged"`
 	Not    map[string]int `json:"not_judged"`
+	Void   int            `json:"nothing_promised"` // without any host that lives there is no bound for those that do not
 }
 
 // not counts a case in which the promise was not in force.
@@ -22,7 +23,7 @@ func (c *coverage) not(why string) {
 	c.Not[why]++
 }
 
-// share is how much of all cases was judged.
+// share is how much was judged of all cases in which something was promised.
 func (c coverage) share() float64 {
 	all := c.Judged
 	for _, n := range c.Not {
@@ -55,7 +56,7 @@ func (w *world) cover(a answer, h *host, living map[*host]time.Time) {
 	case w.anyUsable(a.zone):
 		t.Dead.not("another host lived, but for less than its bound")
 	default:
-		t.Dead.not("no other host lived")
+		t.Dead.Void++
 	}
 }
 
@@ -113,6 +114,9 @@ func lasting(faults []fault, but time.Duration, kinds ...kind) time.Duration {
 // reasons is why cases were not judged, in words.
 func (c coverage) reasons() string {
 	var all []string
+	if c.Void > 0 {
+		all = append(all, fmt.Sprintf("%d: no host lived, so nothing is promised", c.Void))
+	}
 	for _, why := range slices.Sorted(maps.Keys(c.Not)) {
 		all = append(all, fmt.Sprintf("%d: %s", c.Not[why], why))
 	}

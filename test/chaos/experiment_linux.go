@@ -45,7 +45,8 @@ func experiment(ctx context.Context, o options, dir string) (err error) {
 	events.began, w.lag.began = began, began
 	e := &run1{arena: a, options: o, began: began, faults: plan(o.seed, o.length, fixedHosts, announcedHosts), ends: began.Add(o.length)}
 	e.watcher = &watcher{arena: a, metrics: "http://" + serverAddress.String() + ":9153/metrics",
-		collect: "http://" + serverAddress.String() + ":6053/debug/pprof/heap?gc=1", began: began, samples: make(map[int][]sample)}
+		collect: "http://" + serverAddress.String() + ":6053/debug/pprof/heap?gc=1",
+		stacks:  "http://" + serverAddress.String() + ":6053/debug/pprof/goroutine?debug=1", began: began, samples: make(map[int][]sample)}
 	a.announcing = a.announcers(o.seed)
 	e.traffic = newTraffic(w, serverAddress)
 	e.run(ctx)

@@ -48,6 +48,7 @@ type watcher struct {
 	arena   *arena
 	metrics string
 	collect string // asking for that has the garbage collector run
+	stacks  string // what goroutines do
 	began   time.Time
 
 	samples map[int][]sample // by process
@@ -68,9 +69,9 @@ var series = []struct {
 	of    func(sample) float64
 	slack float64
 }{
-	{"resident memory, MB", func(s sample) float64 { return s.rss / 1e6 }, 1.5},
+	{"resident memory, MB", func(s sample) float64 { return s.rss / 1e6 }, 3},
 	{"live heap, without the ballast, MB", func(s sample) float64 { return (s.live - ballastOctets) / 1e6 }, 1.5},
-	{"goroutines", func(s sample) float64 { return s.goroutines }, 10},
+	{"goroutines, but for the responder's spare ones", func(s sample) float64 { return s.goroutines }, 10},
 	{"descriptors", func(s sample) float64 { return s.descriptors }, 10},
 }
 
@@ -113,12 +114,16 @@ func (w *watcher) read(client http.Client, pid int) (s sample, err error) {
 	if err != nil {
 		return s, err
 	}
+	stacks, err := get(client, w.stacks)
+	if err != nil {
+		return s, err
+	}
 	s.descriptors = float64(len(fds))
 	var err1, err2, err3 error
 	s.rss, err1 = figure(status, "VmRSS:")
 	s.rss *= 1024
 	s.live, err2 = figure(page, "go_memstats_heap_alloc_bytes")
-	s.goroutines, err3 = figure(page, "go_goroutines")
+	s.goroutines, err3 = busyGoroutines(stacks)
 	return s, errors.Join(err1, err2, err3)
 }
 
@@ -141,6 +146,31 @@ func figure(text []byte, word string) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("there is no %s", word)
+}
+
+// spareHands is how many idle goroutines the responder keeps, for good, once so many were needed (kmsresponder/hands.go).
+const spareHands = 64
+
+// busyGoroutines is how many goroutines there are in a profile (debug=1), but for those that the responder may keep idle.
+func busyGoroutines(profile []byte) (float64, error) {
+	var all, group, idle int
+	if _, err := fmt.Sscanf(string(profile), "goroutine profile: total %d", &all); err != nil {
+		return 0, fmt.Errorf("the profile of goroutines: %w", err)
+	}
+	first := false // the innermost function of a group comes next
+	for line := range strings.Lines(string(profile)) {
+		switch {
+		case strings.Contains(line, " @ "):
+			first = true
+			group, _ = strconv.Atoi(line[:strings.Index(line, " @ ")])
+		case first && strings.HasPrefix(line, "#\t0x"):
+			first = false
+			if strings.Contains(line, "kmsresponder.(*hands[...]).work+") {
+				idle += group
+			}
+		}
+	}
+	return float64(all - min(idle, spareHands)), nil
 }
 
 // trends is the line through the floor of each series of one process of the server, but for its first quarter, or 90 seconds at

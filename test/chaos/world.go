@@ -27,6 +27,7 @@ type host struct {
 	dead    time.Time // it neither serves the server nor could be believed to
 	ill     time.Time // when the server may first have seen it failing, since it was last seen to be well
 	bouts   int       // how often it fell ill since it was last well for long
+	doubted bool      // it was not well for long when the server last stored what it knew of it
 	free    time.Time // not drained
 	drained time.Time // and the server said so
 	known   time.Time // its address, to the server
@@ -134,7 +135,35 @@ func (w *world) back(h *host) time.Duration {
 			reloads++
 		}
 	}
-	return w.bounds.back(max(0, h.serves.Sub(h.ill)), h.bouts > 1, reloads)
+	// A bout has no more than fall failures that count as flapping.
+	return w.bounds.back(max(0, h.serves.Sub(h.ill)), h.bouts*w.bounds.fall+1 >= window, reloads)
+}
+
+// sound is whether h is well for so long that its failures before are forgotten.
+func (w *world) sound(h *host, now time.Time) bool {
+	since := w.asked(h)
+	return !since.IsZero() && now.Sub(since) > w.bounds.soundFor()+w.back(h)+w.lag.since(since)
+}
+
+// stores enters that the server is about to store what it knows of hosts, as it does when it is stopped, not when it is killed.
+func (w *world) stores() {
+	w.set(func(now time.Time) {
+		for _, h := range w.hosts {
+			h.doubted = !w.sound(h, now)
+		}
+	})
+}
+
+// spawns enters that the server is about to be started. Of a host that is well, it can know no evil but what was stored.
+func (w *world) spawns() {
+	w.set(func(now time.Time) {
+		w.spawned = now
+		for _, h := range w.hosts {
+			if !h.doubted && !h.serves.IsZero() {
+				h.ill, h.bouts = time.Time{}, 0
+			}
+		}
+	})
 }
 
 // asked is since when the server could ask h and be served, as far as anybody can tell; zero if it cannot. A drained host is

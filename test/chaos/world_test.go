@@ -267,6 +267,37 @@ func TestJudgeUndrained(t *testing.T) {
 	})
 }
 
+// TestJudgeRestarted: after a restart, a host that is well needs no longer for its past than the server can know of it.
+func TestJudgeRestarted(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		well    time.Duration // before the stop
+		killed  bool
+		forgets bool
+	}{
+		{"killed", time.Second, true, true},
+		{"stopped", time.Second, false, false},
+		{"stopped when it was well for long", 10 * time.Minute, false, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				h := s.dies(2)
+				time.Sleep(time.Minute)
+				s.heals(h)
+				s.healed(h, true)
+				time.Sleep(tc.well)
+				if !tc.killed {
+					s.stores()
+				}
+				s.spawns()
+				if got := s.back(h) == s.bounds.back(0, false, 0); got != tc.forgets {
+					t.Errorf("Its past is forgotten: %t", got)
+				}
+			})
+		})
+	}
+}
+
 // TestJudgeEdition: a good Corefile may be in force when it is written, must be soon after, and stays so while a bad one is there.
 func TestJudgeEdition(t *testing.T) {
 	play(t, func(s *scene) {
@@ -353,11 +384,11 @@ func TestCoverage(t *testing.T) {
 		s.answers(map[int]uint16{2: 0})
 		s.expect("")
 		dead, drained, living := s.tally.Dead, s.tally.Drained, s.tally.Living
-		if dead.Judged != 2 || dead.Not["no other host lived"] != 4 || drained.Judged != 2 || len(drained.Not) != 1 || living.Judged != 6 {
+		if dead.Judged != 2 || dead.Void != 4 || drained.Judged != 2 || len(drained.Not) != 1 || living.Judged != 6 {
 			t.Errorf("Got dead %+v, drained %+v, living %+v", dead, drained, living)
 		}
-		if dead.share() != 2./6 {
-			t.Errorf("A share of %.2f", dead.share())
+		if dead.share() != 1 || drained.share() != 2./3 {
+			t.Errorf("Shares of %.2f and %.2f", dead.share(), drained.share())
 		}
 		faults := []fault{{Kind: drain, For: 10 * time.Second}, {Kind: hang, For: 10 * time.Second}, {Kind: clock}}
 		if lacking := s.tally.lacking(shortest, faults); len(lacking) != 4 {

@@ -117,10 +117,19 @@ func (p *Pool) keep(remembered map[string]Memory, now time.Time) {
 	}
 }
 
-// schedule sets the first probe of h, a new host.
+// schedule sets the first probe of h, a new host. One that a predecessor was about to ask waits no longer than it would have had
+// to there, and one that it was asking, which it broke off, is asked at once: else a reload would be time won for the dead.
 func (p *Pool) schedule(h *host, now time.Time) {
-	if len(h.addresses) > 0 { // or else the look-up decides
-		h.due = now.Add(time.Duration((p.means.Jitter() + 1) / 2 * float64(spread)))
+	if len(h.addresses) == 0 {
+		return // the look-up decides
+	}
+	h.due = now.Add(time.Duration((p.means.Jitter() + 1) / 2 * float64(spread)))
+	if !h.last.Start.IsZero() {
+		next := h.last.Start.Add(pause(h.health, p.probing, false))
+		if next.Before(now) {
+			next = now
+		}
+		h.due = earlier(h.due, next)
 	}
 }
 

@@ -608,6 +608,28 @@ func TestAReloadIsNoReasonToSuspectOurselves(t *testing.T) {
 	})
 }
 
+// TestAReloadDelaysNoVerdict: whenever a reload comes, it costs a dead host's detection no more than the probe that it broke off.
+func TestAReloadDelaysNoVerdict(t *testing.T) {
+	const dies, down, timeout = 5 * time.Second, 16500 * time.Millisecond, 2 * time.Second // without a reload
+	for at := dies; at < down; at += 300 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			old := run(t, w, hosts(2), nil)
+			time.Sleep(dies)
+			w.kill(silent, 1)
+			time.Sleep(at - dies)
+			p := run(t, w, hosts(2), old.Remember())
+			time.Sleep(down - at)
+			expectStates(t, old, "192.0.2.1 down, 192.0.2.2 up")
+			time.Sleep(timeout)
+			synctest.Wait()
+			if got := p.Hosts()[0].State; got != Down {
+				t.Errorf("After a reload at %s it is %s at %s", at, got, down+timeout)
+			}
+		})
+	}
+}
+
 func TestAHostThatMovesIsAskedAtItsNewAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

@@ -20,12 +20,15 @@ func early(d time.Duration) time.Duration { return d * 9 / 10 }
 
 func (b bounds) fast() time.Duration { return min(fastest, b.interval) }
 
-// lastTier is by when a host that died is answered behind the healthy ones: the next probe of a healthy host, and its timeout.
-func (b bounds) lastTier() time.Duration { return late(b.interval) + b.timeout }
+// lastTier is by when a host that died is answered behind the healthy ones: the next probe of a healthy host, and its timeout. Each
+// reload in that time may break off a probe.
+func (b bounds) lastTier(reloads int) time.Duration {
+	return late(b.interval) + b.timeout + time.Duration(reloads)*b.timeout
+}
 
 // gone is by when it is answered no more.
-func (b bounds) gone() time.Duration {
-	return late(b.interval) + time.Duration(b.fall-1)*late(max(b.fast(), b.timeout)) + b.timeout
+func (b bounds) gone(reloads int) time.Duration {
+	return b.lastTier(reloads) + time.Duration(b.fall-1)*late(max(b.fast(), b.timeout))
 }
 
 // back is by when a host that is well again is answered, after it was seen ill for ill: the pause that was begun last, which

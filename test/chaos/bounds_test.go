@@ -14,11 +14,12 @@ func TestBounds(t *testing.T) {
 		name           string
 		got, want, max time.Duration
 	}{
-		{"last tier", usual.lastTier(), 13 * time.Second, 13500 * time.Millisecond},
-		{"gone", usual.gone(), 17400 * time.Millisecond, 18 * time.Second},
+		{"last tier", usual.lastTier(0), 13 * time.Second, 13500 * time.Millisecond},
+		{"gone", usual.gone(0), 17400 * time.Millisecond, 18 * time.Second},
 		{"back after an hour", usual.back(time.Hour, false, 0), 70200 * time.Millisecond, 70200 * time.Millisecond},
-		{"last tier, as tested", settings.lastTier(), 3200 * time.Millisecond, 3200 * time.Millisecond},
-		{"gone, as tested", settings.gone(), 7600 * time.Millisecond, 7600 * time.Millisecond},
+		{"last tier, as tested", settings.lastTier(0), 3200 * time.Millisecond, 3200 * time.Millisecond},
+		{"gone, with two reloads, as tested", settings.gone(2), 9600 * time.Millisecond, 9600 * time.Millisecond},
+		{"gone, as tested", settings.gone(0), 7600 * time.Millisecond, 7600 * time.Millisecond},
 	} {
 		if tc.got != tc.want || tc.got > tc.max {
 			t.Errorf("%s: got %s, want %s, promised is %s", tc.name, tc.got, tc.want, tc.max)

@@ -90,7 +90,7 @@ func (t *tally) promises(length time.Duration, faults []fault) []promise {
 	cases := func(perSecond int, after time.Duration, kinds ...kind) int {
 		return max(long, int(half*float64(perSecond)*lasting(faults, after, kinds...).Seconds()))
 	}
-	dead := cases(zonesShare, settings.gone()+time.Second, kill, hang, cut, deaf)
+	dead := cases(zonesShare, settings.gone(0)+time.Second, kill, hang, cut, deaf)
 	living := int(half * half * questionsASecond * fixedHosts * (length - quiet).Seconds())
 	return []promise{
 		{"answers when a host had to be gone that is dead", t.Dead, 0.5, dead},

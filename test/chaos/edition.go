@@ -126,5 +126,5 @@ func (w *world) calm(a answer) bool {
 // mustBeGone is whether h is dead for longer than it may be answered, since another lives at least since alive.
 func (w *world) mustBeGone(h *host, asked, alive time.Time) bool {
 	since := later(later(h.dead, w.server), alive)
-	return asked.Sub(since) > w.bounds.gone()+w.lag.since(since)
+	return asked.Sub(since) > w.bounds.gone(w.reloadsSince(since))+w.lag.since(since)
 }

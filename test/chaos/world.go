@@ -61,7 +61,7 @@ const announcedPriority uint16 = 20
 const port = 1688
 
 // soundFor is how long a host must be well before the failures before are forgotten: ten straight passes and some.
-func (b bounds) soundFor() time.Duration { return late(b.interval)*(window+2) + b.gone() }
+func (b bounds) soundFor() time.Duration { return late(b.interval)*(window+2) + b.gone(0) }
 
 // A world is what is true, and judges what the server says by it. Any number of goroutines may use it.
 type world struct {
@@ -129,14 +129,20 @@ func (w *world) back(h *host) time.Duration {
 	if h.ill.IsZero() {
 		return w.bounds.back(0, false, 0)
 	}
-	reloads := 0
-	for _, at := range w.reloads {
-		if at.Add(reloadTime).After(h.ill) && at.Before(h.serves) {
-			reloads++
-		}
-	}
+	reloads := w.reloadsSince(h.ill) - w.reloadsSince(h.serves.Add(reloadTime))
 	// A bout has no more than fall failures that count as flapping.
 	return w.bounds.back(max(0, h.serves.Sub(h.ill)), h.bouts*w.bounds.fall+1 >= window, reloads)
+}
+
+// reloadsSince is how many good Corefiles may have come into force since then.
+func (w *world) reloadsSince(then time.Time) int {
+	n := 0
+	for _, at := range w.reloads {
+		if at.Add(reloadTime).After(then) {
+			n++
+		}
+	}
+	return n
 }
 
 // sound is whether h is well for so long that its failures before are forgotten.
@@ -458,15 +464,16 @@ func (w *world) judgeDead(a answer, h *host, e entry, since time.Time, where str
 	if beside != nil {
 		h.faces[a.zone].ahead = later(h.faces[a.zone].ahead, a.asked)
 	}
-	if age <= w.bounds.lastTier() {
+	reloads := w.reloadsSince(since)
+	if age <= w.bounds.lastTier(reloads) {
 		return
 	}
 	allowed := w.lag.since(since)
-	if age > w.bounds.gone()+allowed {
+	if gone := w.bounds.gone(reloads); age > gone+allowed {
 		w.violated("%s: %s is answered, which is dead for %s: %s is the bound, and the machine withheld %s",
-			where, h.name, age.Round(time.Millisecond), w.bounds.gone(), allowed)
+			where, h.name, age.Round(time.Millisecond), gone, allowed)
 	}
-	if beside != nil && age > w.bounds.lastTier()+allowed {
+	if beside != nil && age > w.bounds.lastTier(reloads)+allowed {
 		w.violated("%s: %s has priority %d, which is dead for %s; %s lives and is not ahead of it", where, h.name, e.priority,
 			age.Round(time.Millisecond), beside.name)
 	}
@@ -502,8 +509,9 @@ func (w *world) notice(a answer, h *host, f *face, there, others bool) {
 	case !there && f.missing.IsZero() && !f.last.IsZero() && a.asked.After(f.last):
 		f.missing = a.asked
 		if others && !h.dead.IsZero() && h.dead.After(w.server) && h.drained.IsZero() && h.gone.IsZero() {
-			w.tally.Demoted.add(max(0, f.ahead.Sub(h.dead)), w.bounds.lastTier())
-			w.tally.Gone.add(max(0, f.last.Sub(h.dead)), w.bounds.gone())
+			reloads := w.reloadsSince(h.dead)
+			w.tally.Demoted.add(max(0, f.ahead.Sub(h.dead)), w.bounds.lastTier(reloads))
+			w.tally.Gone.add(max(0, f.last.Sub(h.dead)), w.bounds.gone(reloads))
 		}
 	}
 	if there && a.asked.After(f.last) {

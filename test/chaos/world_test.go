@@ -104,7 +104,7 @@ func TestJudgeWell(t *testing.T) {
 func TestJudgeDead(t *testing.T) {
 	play(t, func(s *scene) {
 		s.dies(3)
-		time.Sleep(settings.lastTier() - 10*time.Millisecond)
+		time.Sleep(settings.lastTier(0) - 10*time.Millisecond)
 		s.answers(all())
 		s.expect("")
 		time.Sleep(20 * time.Millisecond)
@@ -114,7 +114,7 @@ func TestJudgeDead(t *testing.T) {
 		behind[3] = 21
 		s.answers(behind)
 		s.expect("")
-		time.Sleep(settings.gone() - settings.lastTier() - 20*time.Millisecond)
+		time.Sleep(settings.gone(0) - settings.lastTier(0) - 20*time.Millisecond)
 		s.answers(behind)
 		s.expect("")
 		time.Sleep(30 * time.Millisecond)
@@ -122,7 +122,7 @@ func TestJudgeDead(t *testing.T) {
 		s.expect("is answered, which is dead for")
 		s.answers(but(3))
 		s.expect("")
-		if s.tally.Gone.Times != 1 || s.tally.Gone.Took < settings.gone() || s.tally.Gone.Lag != 1 {
+		if s.tally.Gone.Times != 1 || s.tally.Gone.Took < settings.gone(0) || s.tally.Gone.Lag != 1 {
 			t.Errorf("Measured was %+v", s.tally.Gone)
 		}
 	})
@@ -134,7 +134,7 @@ func TestJudgeLag(t *testing.T) {
 		s.dies(3)
 		behind := all()
 		behind[3] = 21
-		time.Sleep(settings.gone())
+		time.Sleep(settings.gone(0))
 		s.lag.note(time.Now(), 2*time.Second)
 		time.Sleep(1900 * time.Millisecond)
 		s.answers(behind)
@@ -371,7 +371,7 @@ func TestCoverage(t *testing.T) {
 	play(t, func(s *scene) {
 		s.dies(3)
 		s.hosts[0].free = time.Time{}
-		time.Sleep(settings.gone() + time.Millisecond)
+		time.Sleep(settings.gone(0) + time.Millisecond)
 		s.answers(map[int]uint16{2: 0, 4: 10, 5: announcedPriority})
 		s.hosts[0].drained = time.Now()
 		time.Sleep(time.Millisecond)

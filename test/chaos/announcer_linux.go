@@ -101,6 +101,7 @@ func (a *announcer) change(weight int) {
 			switch {
 			case weight < 0:
 				a.host.gone, w.tally.Withdrawn = now, w.tally.Withdrawn+1
+				a.host.leaves(now)
 			default:
 				w.tally.Registered++
 				a.lists(now)

@@ -145,17 +145,17 @@ func (w *world) reloadsSince(then time.Time) int {
 	return n
 }
 
-// sound is whether h is well for so long that its failures before are forgotten.
-func (w *world) sound(h *host, now time.Time) bool {
+// wellFor is whether h is well for so long after the server must have seen that. After soundFor its failures are forgotten.
+func (w *world) wellFor(h *host, now time.Time, long time.Duration) bool {
 	since := w.asked(h)
-	return !since.IsZero() && now.Sub(since) > w.bounds.soundFor()+w.back(h)+w.lag.since(since)
+	return !since.IsZero() && now.Sub(since) > long+w.back(h)+w.lag.since(since)
 }
 
 // stores enters that the server is about to store what it knows of hosts, as it does when it is stopped, not when it is killed.
 func (w *world) stores() {
 	w.set(func(now time.Time) {
 		for _, h := range w.hosts {
-			h.doubted = !w.sound(h, now)
+			h.doubted = !w.wellFor(h, now, w.bounds.soundFor())
 		}
 	})
 }
@@ -236,8 +236,11 @@ func (w *world) fails(h *host, clients bool) {
 	defer w.mu.Unlock()
 	now := time.Now()
 	if h.serverPains++; h.serverPains == 1 {
-		if h.ill.IsZero() || now.Sub(h.serves) > w.bounds.soundFor()+w.back(h) {
+		switch {
+		case h.ill.IsZero() || w.wellFor(h, now, w.bounds.soundFor()):
 			h.ill, h.bouts = now, 0
+		case w.wellFor(h, now, 0):
+			h.ill = now // it passed, so that pauses begin anew
 		}
 		h.bouts++
 		h.serves = time.Time{}
@@ -254,6 +257,15 @@ func (w *world) failed(h *host) {
 	defer w.mu.Unlock()
 	if h.dead.IsZero() {
 		h.dead = time.Now()
+	}
+}
+
+// leaves enters that h left the server, which will know nothing of how it was when it comes back.
+func (h *host) leaves(now time.Time) {
+	if h.bouts = 0; !h.serves.IsZero() {
+		h.ill = time.Time{}
+	} else {
+		h.ill, h.bouts = now, 1
 	}
 }
 

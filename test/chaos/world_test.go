@@ -267,6 +267,33 @@ func TestJudgeUndrained(t *testing.T) {
 	})
 }
 
+// TestJudgeIllAgain: how long a host may be left alone is by its last illness, if it was seen to be well before; it flaps after three.
+func TestJudgeIllAgain(t *testing.T) {
+	play(t, func(s *scene) {
+		ill := func(n int, between time.Duration) time.Duration {
+			for range n {
+				h := s.dies(2)
+				time.Sleep(10 * time.Second)
+				s.heals(h)
+				s.healed(h, true)
+				time.Sleep(between)
+			}
+			return s.back(s.hosts[1])
+		}
+		once := s.bounds.back(10*time.Second, false, 0)
+		if got := ill(2, once+time.Second); got != once {
+			t.Errorf("Twice, and well between: got %s, want %s", got, once)
+		}
+		if got, want := ill(1, once+time.Second), s.bounds.back(10*time.Second, true, 0); got != want {
+			t.Errorf("For the third time: got %s, want %s", got, want)
+		}
+		time.Sleep(time.Hour)
+		if got := ill(2, time.Second); got <= once {
+			t.Errorf("Ill again before it can have been seen to be well: got %s, as if it were ill once", got)
+		}
+	})
+}
+
 // TestJudgeRestarted: after a restart, a host that is well needs no longer for its past than the server can know of it.
 func TestJudgeRestarted(t *testing.T) {
 	for _, tc := range []struct {

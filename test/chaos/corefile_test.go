@@ -10,8 +10,8 @@ func example(t *testing.T) *corefile {
 	t.Helper()
 	c := &corefile{path: t.TempDir() + "/Corefile", zone: "/zone", store: "/store", socket: "/socket"}
 	for i := range 5 {
-		c.hosts = append(c.hosts, &host{name: "k" + string(rune('1'+i)) + ".chaos.test.", address: netip.AddrFrom4([4]byte{10, 77, 0, byte(11 + i)}),
-			byName: i == 1, announced: i == 4})
+		c.hosts = append(c.hosts, &host{name: "k" + string(rune('1'+i)) + ".chaos.test.", byName: i == 1, announced: i == 4,
+			address: netip.AddrFrom4([4]byte{10, 77, 0, byte(11 + i)})})
 	}
 	return c
 }

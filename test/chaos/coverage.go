@@ -138,7 +138,7 @@ func (t *tally) lacking(length time.Duration, faults []fault) []string {
 		}
 	}
 	if answered := t.Questions - t.Unanswered; t.Octets < answered/4 || t.OctetsTCP < t.Octets/10 {
-		all = append(all, fmt.Sprintf("of %d answers, %d were written as octets, %d of them over TCP: at least a quarter, and of those a tenth, must be",
+		all = append(all, fmt.Sprintf("of %d answers, %d were written as octets, %d of them over TCP: it must be a quarter, and a tenth of that",
 			answered, t.Octets, t.OctetsTCP))
 	}
 	return all

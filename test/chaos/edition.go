@@ -97,7 +97,7 @@ func (w *world) unlike(a answer, turn int, calm bool) string {
 	case demoted != "" && behind < ahead:
 		return fmt.Sprintf("%s has priority %d, which is neither its own nor behind %d", demoted, behind, ahead)
 	case a.ttl != ttl(turn) && a.ttl != doubtful || a.ttl != doubtful && demoted != "" || a.ttl == doubtful && calm:
-		return fmt.Sprintf("TTL %d, where %d stands in it (some host is in doubt: %t; behind others: %q)", a.ttl, ttl(turn), !calm, demoted)
+		return fmt.Sprintf("TTL %d, where %d stands in it (a host may be in doubt: %t; behind others: %q)", a.ttl, ttl(turn), !calm, demoted)
 	}
 	return ""
 }

@@ -20,9 +20,9 @@ func TestBallast(t *testing.T) {
 // TestBusyGoroutines: of a profile, those that wait in the responder for something to do do not count, up to as many as it keeps.
 func TestBusyGoroutines(t *testing.T) {
 	const (
-		hands = "kmsresponder.(*hands[...]).work+0x"
-		idle  = "#\t0xac882a\tgithub.com/coredns-kms/coredns-kms/" + hands + "6a\t/hands.go:42\n#\t0x4a3269\tsync.(*WaitGroup).Go.func1+0x49\t/waitgroup.go:258\n"
-		busy  = "#\t0x4d71e6\tinternal/poll.runtime_pollWait+0x86\t/netpoll.go:351\n#\t0xac87f2\tgithub.com/coredns-kms/coredns-kms/" + hands + "32\t/hands.go:38\n"
+		hands = "github.com/coredns-kms/coredns-kms/kmsresponder.(*hands[...]).work+0x"
+		idle  = "#\t0xac882a\t" + hands + "6a\t/hands.go:42\n#\t0x4a3269\tsync.(*WaitGroup).Go.func1+0x49\t/waitgroup.go:258\n"
+		busy  = "#\t0x4d71e6\tinternal/poll.runtime_pollWait+0x86\t/netpoll.go:351\n#\t0xac87f2\t" + hands + "32\t/hands.go:38\n"
 	)
 	profile := "goroutine profile: total 180\n100 @ 0x4901ee 0x451657\n" + busy + "\n20 @ 0x4901ee 0x41ea6e\n" + idle + "\n"
 	if got, err := busyGoroutines([]byte(profile)); err != nil || got != 160 {

@@ -133,12 +133,12 @@ func (t *tally) lacking(length time.Duration, faults []fault) []string {
 	var all []string
 	for _, p := range t.promises(length, faults) {
 		if p.lacking() {
-			all = append(all, fmt.Sprintf("%s: only %d could be judged, %.0f %% of all; at least %d and %.0f %% are needed to say anything",
+			all = append(all, fmt.Sprintf("%s: only %d could be judged, %.0f %% of all; to say anything takes %d and %.0f %%",
 				p.name, p.Judged, 100*p.share(), p.least, 100*p.leastShare))
 		}
 	}
 	if answered := t.Questions - t.Unanswered; t.Octets < answered/4 || t.OctetsTCP < t.Octets/10 {
-		all = append(all, fmt.Sprintf("of %d answers, %d were written as octets, %d of them over TCP: it must be a quarter, and a tenth of that",
+		all = append(all, fmt.Sprintf("of %d answers, %d were octets, %d of them over TCP: it must be a quarter, and a tenth of that",
 			answered, t.Octets, t.OctetsTCP))
 	}
 	return all

@@ -66,8 +66,8 @@ func (w *world) judgeEdition(a answer, where string) {
 	w.violated("%s over %s: the answer is of none of the %d Corefiles that may be in force: %s", where, a.over, len(candidates), why)
 }
 
-// unlike is in what an answer differs from those by the Corefile of a turn; empty if in nothing. calm is whether it cannot be of
-// a doubtful moment, in which the TTL is short and who is suspected stands behind all others.
+// unlike is in what an answer differs from those by the Corefile of a turn; empty if in nothing. calm is whether it cannot be
+// of a doubtful moment, in which the TTL is short and who is suspected stands behind all others.
 func (w *world) unlike(a answer, turn int, calm bool) string {
 	behind, ahead, demoted := uint16(0), uint16(0), ""
 	for _, e := range a.entries {
@@ -97,7 +97,7 @@ func (w *world) unlike(a answer, turn int, calm bool) string {
 	case demoted != "" && behind < ahead:
 		return fmt.Sprintf("%s has priority %d, which is neither its own nor behind %d", demoted, behind, ahead)
 	case a.ttl != ttl(turn) && a.ttl != doubtful || a.ttl != doubtful && demoted != "" || a.ttl == doubtful && calm:
-		return fmt.Sprintf("TTL %d, where %d stands in it (a host may be in doubt: %t; behind others: %q)", a.ttl, ttl(turn), !calm, demoted)
+		return fmt.Sprintf("TTL %d, not %d (a host may be in doubt: %t; behind the others: %q)", a.ttl, ttl(turn), !calm, demoted)
 	}
 	return ""
 }

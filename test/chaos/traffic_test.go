@@ -11,7 +11,8 @@ func TestCompressed(t *testing.T) {
 	for _, compress := range []bool{false, true} {
 		m := new(dns.Msg)
 		m.SetQuestion(zones[direct], dns.TypeSRV)
-		m.Answer = []dns.RR{&dns.SRV{Hdr: dns.RR_Header{Name: zones[direct], Rrtype: dns.TypeSRV, Class: dns.ClassINET}, Target: "k1.chaos.test."}}
+		header := dns.RR_Header{Name: zones[direct], Rrtype: dns.TypeSRV, Class: dns.ClassINET}
+		m.Answer = []dns.RR{&dns.SRV{Hdr: header, Target: "k1.chaos.test."}}
 		m.Compress = compress
 		p, err := m.Pack()
 		if err != nil {

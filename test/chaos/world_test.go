@@ -38,7 +38,8 @@ func play(t *testing.T, f func(s *scene)) {
 // answer is one of these hosts by number in the zone of the responder, with their priorities, and of the responder; by the Corefile
 // of turn 0.
 func (s *scene) answer(priorities map[int]uint16) answer {
-	a := answer{zone: viaResponder, asked: time.Now(), over: "udp", ttl: ttl(0), entries: []entry{{target: responderName, port: port}}}
+	a := answer{zone: viaResponder, asked: time.Now(), over: "udp", ttl: ttl(0)}
+	a.entries = []entry{{target: responderName, port: port}}
 	for n, p := range priorities {
 		h := s.hosts[n-1]
 		e := entry{target: h.name, port: port, priority: p, weight: weight(0, n-1), addresses: []netip.Addr{h.address}}
@@ -227,7 +228,7 @@ func TestJudgeForm(t *testing.T) {
 		}{
 			{"NXDOMAIN", func(a *answer) { a.problem = "it is NXDOMAIN" }},
 			{"TTL 31", func(a *answer) { a.ttl = 31 }},
-			{"TTL 5, where 20", func(a *answer) { a.ttl = doubtful }},
+			{"TTL 5, not 20", func(a *answer) { a.ttl = doubtful }},
 			{"has weight 11, not 10", func(a *answer) { a.entries[0].weight++ }},
 			{"although there is no host to be suspected", func(a *answer) { a.entries[0].priority, a.ttl = 11, doubtful }},
 			{"octets: false", func(a *answer) { a.octets = false }},

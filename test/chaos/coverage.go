@@ -94,8 +94,8 @@ func (t *tally) promises(length time.Duration, faults []fault) []promise {
 	living := int(half * half * questionsASecond * fixedHosts * (length - quiet).Seconds())
 	return []promise{
 		{"answers when a host had to be gone that is dead", t.Dead, 0.5, dead},
-		{"answers when a host was drained", t.Drained, 0.8, cases(zonesShare, time.Second, drain)},
-		{"calls by the responder when a host was drained", t.DrainedCalls, 0.8, cases(callsASecond/2, time.Second, drain)},
+		{"answers when a host was drained", t.Drained, 0.5, cases(zonesShare, time.Second, drain)},
+		{"calls by the responder when a host was drained", t.DrainedCalls, 0.5, cases(callsASecond/2, time.Second, drain)},
 		{"answers when a host had to be there that lives", t.Living, 0.5, living},
 	}
 }

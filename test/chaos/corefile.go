@@ -43,10 +43,10 @@ func priority(i int) uint16     { return uint16(i / 2 * 10) }
 
 // text is a good Corefile; turn says which of them.
 //
-// Its two zones are in server blocks of their own, for the two ways that answers are made: tsig, which updates need, works on
-// the records of replies, so that in chaos.test they are made of records; before kms in direct.chaos.test stand only plugins
-// that do not, so that they are written as octets there (direct.go, "blind"), as they are by default. The judge holds each
-// answer to the way that it should have gone.
+// Its two zones are in server blocks of their own, for the two ways that answers are made: loadbalance puts a writer of its own
+// around the server's and works on the records of replies, so that in chaos.test they are made of records; nothing does so in
+// direct.chaos.test, so that they are written as octets there (direct.go, "straight"), as they are by default. The judge holds
+// each answer to the way that it should have gone.
 func (c *corefile) text(turn int) string {
 	var listed strings.Builder
 	for i, h := range c.hosts {
@@ -66,6 +66,7 @@ chaos.test:53 {
 	bind %[2]s
 	errors
 	reload 2s 1s
+	loadbalance
 	tsig {
 		secret %[3]s %[4]s
 	}

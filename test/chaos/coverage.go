@@ -60,7 +60,7 @@ func (w *world) cover(a answer, h *host, living map[*host]time.Time) {
 	}
 }
 
-// anyUsable is whether the server could use any host of a zone; of all hosts, if it is -1.
+// anyUsable is whether the server could use any host of a zone.
 func (w *world) anyUsable(zone int) bool {
 	for _, h := range w.hosts {
 		if !(h.announced && zone == direct) && !w.usable(h).IsZero() {

@@ -250,8 +250,8 @@ func (a *arena) restored(ctx context.Context) error {
 	return err
 }
 
-// hurry has everybody announce himself at once, and gives them a few milliseconds, by turn: some of the updates are under way
-// then, in whichever of their steps.
+// hurry has everybody announce himself at once, and gives them up to some milliseconds, by turn: about as long as an update takes,
+// so that some are under way then, in whichever of their steps.
 func (a *arena) hurry(turn int) {
 	for _, one := range a.announcing {
 		select {
@@ -259,7 +259,7 @@ func (a *arena) hurry(turn int) {
 		default:
 		}
 	}
-	time.Sleep(time.Duration(turn%16) * 500 * time.Microsecond)
+	time.Sleep(time.Duration(turn%16) * 200 * time.Microsecond)
 }
 
 // stopServer has the server killed or stopped.

@@ -79,19 +79,19 @@ type promise struct {
 	least      int
 }
 
-// promises is what was judged of t's promises, in a run of a length in which these faults were planned. Half of the cases that
-// they make is enough: faults fall together, and not everything is asked as often as it should be on a busy machine.
+// promises is what was judged of t's promises, in a run of a length in which these faults were planned. A quarter of the cases that
+// they make is enough: faults fall together, and the server is stopped in between.
 func (t *tally) promises(length time.Duration, faults []fault) []promise {
-	const zonesShare, half = questionsASecond / len(zones), 0.5 // of an announced host, one zone answers
+	const zonesShare, enough = questionsASecond / len(zones), 0.25 // of an announced host, one zone answers
 	long := 0
 	if length >= 10*time.Minute {
 		long = 500 // with less there was no chaos
 	}
 	cases := func(perSecond int, after time.Duration, kinds ...kind) int {
-		return max(long, int(half*float64(perSecond)*lasting(faults, after, kinds...).Seconds()))
+		return max(long, int(enough*float64(perSecond)*lasting(faults, after, kinds...).Seconds()))
 	}
 	dead := cases(zonesShare, settings.gone(0)+time.Second, kill, hang, cut, deaf)
-	living := int(half * half * questionsASecond * fixedHosts * (length - quiet).Seconds())
+	living := int(enough * questionsASecond * fixedHosts * (length - quiet).Seconds())
 	return []promise{
 		{"answers when a host had to be gone that is dead", t.Dead, 0.5, dead},
 		{"answers when a host was drained", t.Drained, 0.5, cases(zonesShare, time.Second, drain)},

@@ -93,7 +93,7 @@ func (t *tally) promises(length time.Duration, faults []fault) []promise {
 	dead := cases(zonesShare, settings.gone(0)+time.Second, kill, hang, cut, deaf)
 	living := int(enough * questionsASecond * fixedHosts * (length - quiet).Seconds())
 	return []promise{
-		{"answers when a host had to be gone that is dead", t.Dead, 0.5, dead},
+		{"answers when a host had to be gone that is dead", t.Dead, 0.25, dead},
 		{"answers when a host was drained", t.Drained, 0.5, cases(zonesShare, time.Second, drain)},
 		{"calls by the responder when a host was drained", t.DrainedCalls, 0.5, cases(callsASecond/2, time.Second, drain)},
 		{"answers when a host had to be there that lives", t.Living, 0.5, living},
@@ -128,11 +128,14 @@ func (p promise) lacking() bool {
 	return p.Judged < p.least || p.Judged > 0 && p.share() < p.leastShare
 }
 
+// telling is how long a run must be for the number of cases to be no matter of chance.
+const telling = 5 * time.Minute
+
 // lacking is what was judged too seldom.
 func (t *tally) lacking(length time.Duration, faults []fault) []string {
 	var all []string
 	for _, p := range t.promises(length, faults) {
-		if p.lacking() {
+		if length >= telling && p.lacking() {
 			all = append(all, fmt.Sprintf("%s: only %d could be judged, %.0f %% of all; to say anything takes %d and %.0f %%",
 				p.name, p.Judged, 100*p.share(), p.least, 100*p.leastShare))
 		}

@@ -419,11 +419,11 @@ func TestCoverage(t *testing.T) {
 			t.Errorf("Shares of %.2f and %.2f", dead.share(), drained.share())
 		}
 		faults := []fault{{Kind: drain, For: 10 * time.Second}, {Kind: hang, For: 10 * time.Second}, {Kind: clock}}
-		if lacking := s.tally.lacking(shortest, faults); len(lacking) != 4 {
+		if lacking := s.tally.lacking(telling, faults); len(lacking) != 4 {
 			t.Errorf("Too little of four promises was seen: got %q", lacking)
 		}
 		plenty := tally{Living: coverage{Judged: 1e6}, Questions: 100, Octets: 25, OctetsTCP: 3}
-		if lacking := plenty.lacking(shortest, nil); len(lacking) != 0 {
+		if lacking := plenty.lacking(telling, nil); len(lacking) != 0 {
 			t.Errorf("Enough was seen, of what was there: got %q", lacking)
 		}
 		plenty.Octets = 24

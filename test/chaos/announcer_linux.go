@@ -119,7 +119,8 @@ func (a *announcer) change(weight int) {
 		})
 		return
 	case err == nil:
-		w.violate("an update of %s over %s with weight %d is answered %s in %s", a.host.name, over, weight, dns.RcodeToString[rcode], took)
+		w.violate("an update of %s over %s with weight %d is answered %s in %s",
+			a.host.name, over, weight, dns.RcodeToString[rcode], took)
 	case a.excused(up, began):
 	default:
 		w.violate("an update of %s over %s with weight %d has no answer in %s: %v", a.host.name, over, weight, took, err)
@@ -133,7 +134,8 @@ func (a *announcer) change(weight int) {
 	w.events.say("%s: whether it is announced with weight %d is not certain: %v", a.host.name, weight, err)
 }
 
-// begin begins a change of what it returns. There is none before the last one's outcome is certain: it would hide what became of it.
+// begin begins a change of what it returns. There is none before the last one's outcome is certain: it would hide what became
+// of it.
 func (a *announcer) begin() (before int, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

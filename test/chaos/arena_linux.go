@@ -111,7 +111,8 @@ func newArena(binary, dir string, w *world) (*arena, error) {
 		return a, err
 	}
 	a.cleanup = append(a.cleanup, stop)
-	a.config = &corefile{path: filepath.Join(dir, "Corefile"), zone: filepath.Join(dir, "zone"), store: filepath.Join(dir, "store", "kms.db"),
+	a.config = &corefile{path: filepath.Join(dir, "Corefile"), zone: filepath.Join(dir, "zone"),
+		store:  filepath.Join(dir, "store", "kms.db"),
 		socket: filepath.Join(dir, "control.sock"), hosts: a.hosts}
 	if err := a.config.writeZone(); err != nil {
 		return a, err
@@ -178,7 +179,8 @@ func (a *arena) startHost(m *machine) error {
 			return
 		}
 		a.requested(m.host, line)
-	}, a.binary, "kms", "rehearse", "-listen", netip.AddrPortFrom(m.host.address, port).String(), "-name", strings.TrimSuffix(m.host.name, "."))
+	}, a.binary, "kms", "rehearse", "-listen", netip.AddrPortFrom(m.host.address, port).String(),
+		"-name", strings.TrimSuffix(m.host.name, "."))
 	if err != nil {
 		return err
 	}

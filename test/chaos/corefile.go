@@ -101,7 +101,8 @@ direct.chaos.test:53 {
 // writeZone writes the zone that the server's lies over: it has the addresses of hosts that announce themselves.
 func (c *corefile) writeZone() error {
 	var zone strings.Builder
-	fmt.Fprintf(&zone, "$ORIGIN chaos.test.\n$TTL 60\n@ IN SOA %[1]s hostmaster 1 7200 1800 86400 5\n@ IN NS %[1]s\n%[1]s IN A %[2]s\n", responderName, serverAddress)
+	fmt.Fprintf(&zone, "$ORIGIN chaos.test.\n$TTL 60\n@ IN SOA %[1]s hostmaster 1 7200 1800 86400 5\n"+
+		"@ IN NS %[1]s\n%[1]s IN A %[2]s\n", responderName, serverAddress)
 	for _, h := range c.hosts {
 		if h.announced {
 			fmt.Fprintf(&zone, "%s IN A %s\n", h.name, h.address)
@@ -119,7 +120,7 @@ var mistakes = []struct {
 	{"an unknown property", func(g string) string { return strings.Replace(g, "\t\tstore ", "\t\tstorr ", 1) }},
 	{"an unknown plugin", func(g string) string { return strings.Replace(g, "\terrors\n", "\terorrs\n", 1) }},
 	{"a host twice", func(g string) string {
-		return strings.Replace(g, "\t\tprobe", "\t\thost k9.chaos.test address 10.77.0.99\n\t\thost k9.chaos.test address 10.77.0.99\n\t\tprobe", 1)
+		return strings.Replace(g, "\t\tprobe", strings.Repeat("\t\thost k9.chaos.test address 10.77.0.99\n", 2)+"\t\tprobe", 1)
 	}},
 	{"a timeout above the interval", func(g string) string { return strings.Replace(g, "timeout 1s", "timeout 3s", 1) }},
 	{"a priority above 65535", func(g string) string { return strings.Replace(g, "priority 0", "priority 70000", 1) }},

@@ -43,10 +43,12 @@ func experiment(ctx context.Context, o options, dir string) (err error) {
 	}
 	began = time.Now()
 	events.began, w.lag.began = began, began
-	e := &run1{arena: a, options: o, began: began, faults: plan(o.seed, o.length, fixedHosts, announcedHosts), ends: began.Add(o.length)}
+	e := &trial{arena: a, options: o, began: began, ends: began.Add(o.length),
+		faults: plan(o.seed, o.length, fixedHosts, announcedHosts)}
 	e.watcher = &watcher{arena: a, metrics: "http://" + serverAddress.String() + ":9153/metrics",
 		collect: "http://" + serverAddress.String() + ":6053/debug/pprof/heap?gc=1",
-		stacks:  "http://" + serverAddress.String() + ":6053/debug/pprof/goroutine?debug=1", began: began, samples: make(map[int][]sample)}
+		stacks:  "http://" + serverAddress.String() + ":6053/debug/pprof/goroutine?debug=1",
+		began:   began, samples: make(map[int][]sample)}
 	a.announcing = a.announcers(o.seed)
 	e.traffic = newTraffic(w, serverAddress)
 	e.run(ctx)
@@ -59,8 +61,8 @@ func experiment(ctx context.Context, o options, dir string) (err error) {
 	return e.conclude(ctx)
 }
 
-// A run1 is an experiment under way.
-type run1 struct {
+// A trial is an experiment under way.
+type trial struct {
 	*arena
 	options options
 	began   time.Time
@@ -72,7 +74,7 @@ type run1 struct {
 }
 
 // run does everything at once, until the time is over, something is violated, or ctx is done.
-func (e *run1) run(ctx context.Context) {
+func (e *trial) run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	ctx, cancel := context.WithDeadline(ctx, e.ends)
@@ -105,14 +107,15 @@ func (e *run1) run(ctx context.Context) {
 			minute += time.Minute
 			e.set(func(time.Time) {
 				t := e.tally
-				fmt.Fprintf(os.Stderr, "%s: %d questions, %v calls, %d announcements\n", since.Round(time.Second), t.Questions, t.Calls, t.Registered)
+				fmt.Fprintf(os.Stderr, "%s: %d questions, %v calls, %d announcements\n",
+					since.Round(time.Second), t.Questions, t.Calls, t.Registered)
 			})
 		}
 	}
 }
 
 // compare compares what is announced, again and again.
-func (e *run1) compare(ctx context.Context) {
+func (e *trial) compare(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -127,7 +130,7 @@ func (e *run1) compare(ctx context.Context) {
 }
 
 // finish kills the server once more, and sees what it knows when it is back; then it stops it.
-func (e *run1) finish(ctx context.Context) {
+func (e *trial) finish(ctx context.Context) {
 	errs := []error{e.stopServer(true)}
 	if errs[0] == nil {
 		errs = append(errs, e.startServer(ctx))
@@ -139,7 +142,7 @@ func (e *run1) finish(ctx context.Context) {
 }
 
 // conclude prints the report, and what was violated.
-func (e *run1) conclude(ctx context.Context) error {
+func (e *trial) conclude(ctx context.Context) error {
 	r := e.report()
 	if e.options.json {
 		if err := r.printJSON(os.Stdout); err != nil {
@@ -163,7 +166,7 @@ func (e *run1) conclude(ctx context.Context) error {
 }
 
 // explain prints what was violated, and what happened before.
-func (e *run1) explain(ctx context.Context, broken []string) {
+func (e *trial) explain(ctx context.Context, broken []string) {
 	const shown, before, lines = 20, 40 * time.Second, 250
 	fmt.Fprintf(os.Stderr, "\nVIOLATED, with seed %d:\n", e.options.seed)
 	for i, text := range broken {
@@ -180,7 +183,7 @@ func (e *run1) explain(ctx context.Context, broken []string) {
 }
 
 // ask prints what the server says of its hosts now.
-func (e *run1) ask(ctx context.Context) {
+func (e *trial) ask(ctx context.Context) {
 	known, err := control.Client{Socket: e.config.socket}.Hosts(ctx)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "The server does not say what it knows of its hosts: %v\n", err)

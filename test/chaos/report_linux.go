@@ -36,9 +36,11 @@ type report struct {
 }
 
 // report sums up. What grew is a violation.
-func (e *run1) report() report {
-	r := report{Seed: e.options.seed, Ran: time.Since(e.began).Round(time.Second), Asked: e.options.length, Date: e.began.UTC().Format("2006-01-02"), Commit: os.Getenv(built),
-		Machine: machineWords(), Load: settledWords(), Faults: e.done, Skipped: e.traffic.skipped, Lookups: e.resolver.questions(), Logged: e.logged, planned: e.faults}
+func (e *trial) report() report {
+	r := report{Seed: e.options.seed, Ran: time.Since(e.began).Round(time.Second), Asked: e.options.length,
+		Date: e.began.UTC().Format("2006-01-02"), Commit: os.Getenv(built),
+		Machine: machineWords(), Load: settledWords(),
+		Faults: e.done, Skipped: e.traffic.skipped, Lookups: e.resolver.questions(), Logged: e.logged, planned: e.faults}
 	r.WorstLag, r.Lag = e.lag.measured()
 	e.mu.Lock()
 	r.Lives = len(e.lives)
@@ -54,7 +56,7 @@ func (e *run1) report() report {
 }
 
 // judgeTrends looks at the longest life of the server.
-func (e *run1) judgeTrends(r *report) {
+func (e *trial) judgeTrends(r *report) {
 	pid, most := 0, 0
 	for one, samples := range e.watcher.samples {
 		if len(samples) > most {
@@ -83,7 +85,8 @@ func (r report) table() string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("")
-	say("%s of the server %s on %s, %s, `go run ./test/chaos -for %s -seed %d`: **%s**.", r.Ran, r.Commit, r.Date, r.Machine, r.Asked, r.Seed, r.verdict())
+	say("%s of the server %s on %s, %s, `go run ./test/chaos -for %s -seed %d`: **%s**.",
+		r.Ran, r.Commit, r.Date, r.Machine, r.Asked, r.Seed, r.verdict())
 	say("")
 	say("| what went wrong | times |")
 	say("| --- | ---: |")

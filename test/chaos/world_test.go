@@ -268,7 +268,8 @@ func TestJudgeUndrained(t *testing.T) {
 	})
 }
 
-// TestJudgeIllAgain: how long a host may be left alone is by its last illness, if it was seen to be well before; it flaps after three.
+// TestJudgeIllAgain: how long a host may be left alone is by its last illness, if it was seen to be well before; it flaps after
+// three.
 func TestJudgeIllAgain(t *testing.T) {
 	play(t, func(s *scene) {
 		ill := func(n int, between time.Duration) time.Duration {

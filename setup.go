@@ -220,12 +220,13 @@ func (l *life) shutdown() error {
 	return nil
 }
 
-// finalShutdown ends everything. A responder finishes its calls, for which DNS may still be asked: this node is no longer told
-// to anybody.
+// finalShutdown ends everything, and first what tells of it: or somebody would be told that there is no host. A responder finishes
+// its calls, for which DNS may still be asked: this node is no longer told to anybody.
 func (l *life) finalShutdown() error {
 	if l.lease == nil {
 		return nil
 	}
+	running.Halt(l.controlKey(), l.statusKey())
 	for _, s := range l.sites {
 		s.Pool.Withdraw()
 	}

@@ -138,6 +138,12 @@ func brokenStore() error {
 	return nil
 }
 
+// statusKey is what the engine calls the status page.
+func (l *life) statusKey() string {
+	address, _, _ := strings.Cut(l.status, " ")
+	return "status " + address
+}
+
 // openStatus listens at the address of the status page that some block of the Corefile names.
 func (l *life) openStatus() error {
 	if l.status == "" {
@@ -145,7 +151,7 @@ func (l *life) openStatus() error {
 	}
 	words := strings.Fields(l.status)
 	address, names := words[0], words[1:]
-	s, err := engine.Hold(l.lease, "status "+address, func() (*status.Site, func(context.Context), error) {
+	s, err := engine.Hold(l.lease, l.statusKey(), func() (*status.Site, func(context.Context), error) {
 		ln, err := net.Listen("tcp", address)
 		if err != nil {
 			return nil, nil, fmt.Errorf("status %s: %w", address, err)

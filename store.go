@@ -145,12 +145,15 @@ func (l *life) saveHealth() {
 	})
 }
 
+// controlKey is what the engine calls the server at the control socket.
+func (l *life) controlKey() string { return "control " + l.controlPath }
+
 // openControl listens at the control socket that some block of the Corefile names. It serves all of them.
 func (l *life) openControl() error {
 	if l.controlPath == "" {
 		return nil
 	}
-	s, err := engine.Hold(l.lease, "control "+l.controlPath, func() (*control.Server, func(context.Context), error) {
+	s, err := engine.Hold(l.lease, l.controlKey(), func() (*control.Server, func(context.Context), error) {
 		ln, err := control.Listen(l.controlPath)
 		if err != nil {
 			return nil, nil, err

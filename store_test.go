@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	golog "log"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -287,4 +288,54 @@ func TestControlSocketsThatCannotBe(t *testing.T) {
 		t.Errorf("The pool: %s", states())
 	}
 	s.nothingLeft()
+}
+
+// TestTheEndIsToldAsAWhole: while the server ends, which a client of its responder holds up, nobody is told of some of its hosts.
+func TestTheEndIsToldAsAWhole(t *testing.T) {
+	host, port := freePort(t), freePort(t)
+	k := keep(t)
+	s := start(t, fmt.Sprintf(`
+example.org:0 {
+	bind 127.0.0.1
+	kms {
+		host kms1.example.org:%d address 127.0.0.1
+		rehearse 127.0.0.1:%[1]d
+		responder 127.0.0.1:%d
+		%s
+	}
+}
+example.net:0 {
+	bind 127.0.0.1
+	kms {
+		host kms2.example.net:%[1]d address 127.0.0.1
+	}
+}`, host, port, k.lines()))
+	const both = "kms2.example.net up, kms1.example.org up" // pools by name
+	all := func() string { return strings.ReplaceAll(k.hosts(t), fmt.Sprintf(":%d", host), "") }
+	eventually(t, both, all)
+	client, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Write([]byte{5}); err != nil { // and no more of a PDU
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.instance.ShutdownCallbacks()
+	}()
+	for {
+		hosts, err := control.Client{Socket: k.socket}.Hosts(t.Context())
+		if err != nil {
+			break
+		}
+		if len(hosts.Pools) != 2 {
+			t.Errorf("At the end there are pools %+v", hosts.Pools)
+			break
+		}
+	}
+	client.Close()
+	<-ended
 }

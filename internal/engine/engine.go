@@ -170,6 +170,20 @@ func (e *Engine) release(l *Lease) []*thing {
 	return stopped
 }
 
+// Halt stops the things of these keys, if they run, before those who hold them give them back: at the end of the process, those
+// that tell of others first. Whoever holds one anew gets another.
+func (e *Engine) Halt(keys ...string) {
+	var halted []*thing
+	e.mu.Lock()
+	for _, key := range keys {
+		if t := e.things[key]; t != nil {
+			halted = append(halted, t)
+		}
+	}
+	e.mu.Unlock()
+	stop(halted)
+}
+
 func stop(things []*thing) {
 	for _, t := range things {
 		t.cancel()

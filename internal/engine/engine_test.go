@@ -121,6 +121,23 @@ func TestWhatEndedByItselfIsStartedAgain(t *testing.T) {
 	}
 }
 
+// TestHalt: who tells of others can be stopped before any of them is given back.
+func TestHalt(t *testing.T) {
+	e := New()
+	first, second := e.Lease(e.NextGeneration()), e.Lease(e.Latest())
+	below, teller := hold(t, first, "below"), hold(t, first, "teller")
+	hold(t, second, "teller")
+	e.Halt("teller", "nobody")
+	if !teller.isOff() || below.isOff() {
+		t.Errorf("Off: the teller %v, what it tells of %v", teller.isOff(), below.isOff())
+	}
+	first.Release()
+	second.Release()
+	if !below.isOff() || len(e.things) != 0 {
+		t.Error("Still running, or in the table, with nobody to hold it")
+	}
+}
+
 func TestAFailedStartHoldsNothing(t *testing.T) {
 	e := New()
 	l := e.Lease(e.NextGeneration())

@@ -191,7 +191,11 @@ func (l *life) take() error {
 	return l.openControl()
 }
 
+// restart is before a reload, which is broken off if there is nothing to reload.
 func (l *life) restart() error {
+	if err := blank(); err != nil {
+		return plugin.Error(dnsface.Name, err)
+	}
 	l.restarting, l.before = true, running.Latest()
 	return nil
 }

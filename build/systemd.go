@@ -61,7 +61,7 @@ func (u *unit) follow() error {
 		return errors.New("a configuration is read for no instance of CoreDNS")
 	}
 	i := instances[len(instances)-1] // CoreDNS lists it before it reads
-	i.OnRestart = append(i.OnRestart, u.reloading)
+	i.OnRestart = slices.Insert(i.OnRestart, 0, u.reloading) // before whoever may break the reload off
 	i.OnRestartFailed = append(i.OnRestartFailed, func() error { return u.kept(i) })
 	const name = "kms-systemd"
 	if !slices.Contains(caddy.ListPlugins()["event_hooks"], name) {

@@ -163,6 +163,8 @@ func TestReload(t *testing.T) {
 		{overDead(port, "whoami"), "STATUS=KMS hosts: "},
 		{overDead(port, "nonsense"), "STATUS=the last reload failed (see the log), the configuration before it serves; KMS hosts: "},
 		{overDead(port, "forward"), "STATUS=the last reload failed"},
+		{"", "STATUS=the last reload failed"}, // to CoreDNS, that is a Corefile
+		{"# nothing yet\n", "STATUS=the last reload failed"},
 		{overDead(port, "errors"), "STATUS=KMS hosts: "},
 	} {
 		m.write(step.corefile)

@@ -34,6 +34,7 @@ type arena struct {
 	announcing []*announcer // from before the first fault on
 
 	clockMu sync.RWMutex // held for writing while the clock is stepped
+	lifeMu  sync.Mutex   // held from the end of one server until the next is ready, which a broken resolver delays
 
 	mu      sync.Mutex // guards what follows
 	running *process   // the server, nil while there is none

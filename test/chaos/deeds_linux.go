@@ -87,6 +87,8 @@ func (a *arena) carryOutOne(ctx context.Context, f fault) error {
 		a.events.say("the resolver is well")
 		return nil
 	case crash, stop:
+		a.lifeMu.Lock()
+		defer a.lifeMu.Unlock()
 		if f.Kind == crash {
 			a.hurry(f.Turn)
 		}

@@ -27,7 +27,7 @@ func awaitReady(ctx context.Context, p *process, address string) error {
 	for {
 		select {
 		case <-p.ended:
-			return fmt.Errorf("the server ended: %w", p.err)
+			return fmt.Errorf("the server ended: %v", p.err)
 		case <-ctx.Done():
 			return fmt.Errorf("the server is not ready in %s", readyTime)
 		case <-time.After(50 * time.Millisecond):

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -202,6 +203,59 @@ func TestImportMany(t *testing.T) {
 		t.Errorf("Status %d, %d hosts, not %q\n%s", status, len(hosts), dropped, stderr)
 	}
 	accepts(t, stdout)
+}
+
+// TestImportGenerate: what stands in $GENERATE lines is read as named reads it, with the TTL in force.
+func TestImportGenerate(t *testing.T) {
+	zone := writeFile(t, "$TTL 60\n$GENERATE 1-2 _vlmcs._tcp SRV \"0 0 26881 kms$\"\n"+
+		"$GENERATE 3-9/6 _vlmcs._tcp SRV 0 0 1688 kms${1,3,x}.\\$.$$ ; not $\n"+
+		"$generate 5-5 _vlmcs._tcp IN SRV \"$ 0 168${3} kms${0,3,N}\"\r\n")
+	z := new(zoneContents)
+	if err := z.readFile(zone, "a.b.", "", zoneMost); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range z.services["_vlmcs._tcp.a.b."] {
+		got = append(got, fmt.Sprintf("%d %d %d %s", r.Hdr.Ttl, r.Priority, r.Port, r.Target))
+	}
+	want := []string{"60 0 26881 kms1.a.b.", "60 0 26881 kms2.a.b.", "60 0 1688 kms004.$.$.a.b.", "60 0 1688 kms00a.$.$.a.b.",
+		"60 5 1688 kms5.0.a.b."}
+	if !slices.Equal(got, want) {
+		t.Errorf("Got %q, want %q", got, want)
+	}
+}
+
+// TestImportGenerateErrors: the line of the file is said, and what would be right.
+func TestImportGenerateErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"1-2 _vlmcs._tcp SRV \"0 x 1688 kms$\"":    `dns: bad SRV Weight: "x" at line: 3, the $GENERATE there, for 1`,
+		"1-9/4 _vlmcs._tcp SRV \"$ 0 6553$ kms$\"": `dns: bad SRV Port: "65539" at line: 3, the $GENERATE there, for 9`,
+		"":                          "$GENERATE at line: 3: want RANGE OWNER",
+		"1-2 a A":                   "$GENERATE at line: 3: want RANGE OWNER",
+		"1-2 a A ; 192.0.2.$":       "$GENERATE at line: 3: want RANGE OWNER",
+		"2-1 a A 192.0.2.$":         `range "2-1": want FIRST-LAST`,
+		"1-2/0 a A 192.0.2.$":       "want FIRST-LAST",
+		"1 a A 192.0.2.$":           "want FIRST-LAST",
+		"0-65536 a A 192.0.2.$":     "at most 65536 steps",
+		"1-2 \"a$ b\" A 192.0.2.1":  "the owner has none",
+		"1-2 a TXT \"$":             "a quote without an end",
+		"1-2 a A ( 192.0.2.1":       "write it on one line",
+		"1-2 a${0,1,q} A 192.0.2.1": "${0,1,q: want ${OFFSET}",
+		"1-2 a${0,256} A 192.0.2.1": "a width of at most 255",
+		"1-2 a${-2} A 192.0.2.1":    "no number below 0",
+		"1-2 a${0 A 192.0.2.1":      "want ${OFFSET}",
+		"1-2 a A " + strings.Repeat("x", maxGenerateLine): "more than 4096 octets",
+	} {
+		err := new(zoneContents).readFile(writeFile(t, "$TTL 60\n\n$GENERATE "+text+"\n"), "a.b.", "", zoneMost)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "$GENERATE/") {
+			t.Errorf("%.60q: %v, want %q", text, err, want)
+		}
+	}
+	included := writeFile(t, "; one\n$GENERATE 1-1 a TREE oak\n")
+	err := new(zoneContents).readFile(writeFile(t, "$INCLUDE "+included+"\n"), "a.b.", "/", zoneMost)
+	if err == nil || !strings.HasPrefix(err.Error(), included+": dns: ") || !strings.Contains(err.Error(), "at line: 2, the $GENERATE") {
+		t.Errorf("In an included file: %v", err)
+	}
 }
 
 // TestInComment: nothing that came from elsewhere ends a comment.

@@ -161,16 +161,14 @@ func (z *zoneContents) readFile(file, origin, directory string, most zoneLimits)
 type zoneFiles struct {
 	bases   []string // where relative paths may begin, and all others must lead, absolute
 	opened  []string
+	made    []*generate // by $GENERATE lines: files to the parser
 	left    zoneLimits
 	refused error // why the last one was not opened
 }
 
-var (
-	includeLine  = regexp.MustCompile(`(?mi)^(\$INCLUDE[ \t]+)(?:"([^"\n]*)"|([^\s;"]+))`)
-	generateLine = regexp.MustCompile(`(?mi)^\$GENERATE`)
-)
+var includeLine = regexp.MustCompile(`(?mi)^(\$INCLUDE[ \t]+)(?:"([^"\n]*)"|([^\s;"]+))`)
 
-// read is the text of the file at path, with absolute paths in its $INCLUDE lines.
+// read is the text of the file at path, with absolute paths in its $INCLUDE lines. Its $GENERATE lines include what they make.
 func (z *zoneFiles) read(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -181,18 +179,44 @@ func (z *zoneFiles) read(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	z.left.octets -= int64(len(text))
-	z.left.generates -= len(generateLine.FindAllIndex(text, z.left.generates+1))
-	switch {
-	case z.left.octets < 0:
+	if z.left.octets -= int64(len(text)); z.left.octets < 0 {
 		return nil, fmt.Errorf("%s, with what it includes, is too long to be the zone of anybody", path)
-	case z.left.generates < 0:
-		return nil, fmt.Errorf("%s has too many $GENERATE lines to be the zone of anybody", path)
+	}
+	if text, err = z.generate(path, text); err != nil {
+		return nil, err
 	}
 	return includeLine.ReplaceAllFunc(text, func(line []byte) []byte {
 		m := includeLine.FindSubmatch(line)
 		return fmt.Appendf(nil, "%s%s", m[1], z.resolve(string(m[2])+string(m[3]), filepath.Dir(path)))
 	}), nil
+}
+
+// madeName is the name, to the parser, of what a $GENERATE line makes: no path of a zone's leads there.
+func madeName(n int) string { return fmt.Sprintf("$GENERATE/%d", n) }
+
+// generate is text, of the file at path, with the $GENERATE lines replaced by such that include what they make.
+func (z *zoneFiles) generate(path string, text []byte) ([]byte, error) {
+	var out []byte
+	line, end := 1, 0
+	for _, m := range generateLine.FindAllSubmatchIndex(text, z.left.generates+1) {
+		if z.left.generates--; z.left.generates < 0 {
+			return nil, fmt.Errorf("%s has too many $GENERATE lines to be the zone of anybody", path)
+		}
+		line += bytes.Count(text[end:m[0]], []byte("\n"))
+		behind := ""
+		if m[2] >= 0 {
+			behind = string(text[m[2]:m[3]])
+		}
+		g, err := parseGenerate(behind)
+		if err != nil {
+			return nil, fmt.Errorf("%s: $GENERATE at line: %d: %w", path, line, err)
+		}
+		g.file, g.line = path, line
+		out = fmt.Appendf(append(out, text[end:m[0]]...), "$INCLUDE /%s", madeName(len(z.made)))
+		z.made = append(z.made, g)
+		end = m[1]
+	}
+	return append(out, text[end:]...), nil
 }
 
 // resolve finds the file that is included as name by one in dir.
@@ -211,6 +235,11 @@ func (z *zoneFiles) resolve(name, dir string) string {
 
 // Open implements fs.FS for the parser, which takes the slash in front away.
 func (z *zoneFiles) Open(name string) (fs.File, error) {
+	for i, g := range z.made {
+		if name == madeName(i) {
+			return zoneFile{g}, nil
+		}
+	}
 	path := filepath.Clean("/" + name)
 	z.opened = append(z.opened, name)
 	if z.refused = z.permits(path); z.refused != nil {
@@ -238,8 +267,13 @@ func (z *zoneFiles) permits(path string) error {
 	return nil
 }
 
-// rooted is err with the slash in front of the included file that it names.
+// rooted is err with the slash in front of the included file that it names, or with the place of the $GENERATE line.
 func (z *zoneFiles) rooted(err error) error {
+	for i, g := range z.made {
+		if text, ok := strings.CutPrefix(err.Error(), madeName(i)+": "); ok {
+			return g.located(text)
+		}
+	}
 	for _, name := range z.opened {
 		if strings.HasPrefix(err.Error(), name+":") {
 			return fmt.Errorf("/%w", err)
@@ -249,7 +283,7 @@ func (z *zoneFiles) rooted(err error) error {
 }
 
 // zoneFile is the text of one included file.
-type zoneFile struct{ *bytes.Reader }
+type zoneFile struct{ io.Reader }
 
 func (zoneFile) Stat() (fs.FileInfo, error) { return nil, errors.ErrUnsupported }
 func (zoneFile) Close() error               { return nil }

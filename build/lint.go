@@ -31,7 +31,8 @@ const (
 
 const lintText = `Reads a Corefile as the server does, without starting one, and says what is wrong with it, or
 legal and yet unwise. What stands in zones below kms (plugins file, auto, and the lines of
-hosts) is looked at too; unless -no-probe is given, names are looked up and hosts are probed.
+hosts) is looked at too; unless -no-probe is given, names are looked up, hosts are probed, and it
+is seen whether this machine has the directories of control and store.
 
 Each finding is one line, FILE:LINE: SEVERITY: [RULE] TEXT, as compilers write them. A comment
 "# kms-lint: ignore RULE: WHY" at the end of a line, or on a line of its own above it, says that a
@@ -58,7 +59,7 @@ func lintCommand() *cli.Command {
 		ShellComplete: argumentFiles,
 		Flags: []cli.Flag{
 			jsonFlag(),
-			&cli.BoolFlag{Name: "no-probe", Usage: "look up no names and probe no hosts"},
+			&cli.BoolFlag{Name: "no-probe", Usage: "look up no names, probe no hosts and look at no paths: another machine's Corefile"},
 			&cli.BoolFlag{Name: "rules", Usage: "list the rules with their reasons"},
 		},
 		Action: does(lintCorefile),

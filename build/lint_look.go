@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
@@ -21,10 +25,16 @@ const (
 	maxLooks = 32              // names being looked up at once
 )
 
-// look finds out on the network what the rules want to know: this machine's addresses, what its resolver says of names, and
-// whether hosts pass the server's probe.
+// look finds out what the rules want to know: this machine's addresses, what is at the paths of the Corefile, what the resolver
+// says of names, and whether hosts pass the server's probe.
 func look(ctx context.Context, c *lint.Corefile) {
 	c.Local = localAddresses()
+	c.Paths = make(map[string]lint.Path)
+	for _, path := range c.Named() {
+		if at, ok := lookAt(path); ok {
+			c.Paths[path] = at
+		}
+	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	places := make(chan struct{}, maxLooks)
@@ -71,6 +81,28 @@ func look(ctx context.Context, c *lint.Corefile) {
 		}
 	}
 	wg.Wait()
+}
+
+// lookAt is what is at path; not ok if this user cannot see it.
+func lookAt(path string) (at lint.Path, ok bool) {
+	dir, err := os.Stat(filepath.Dir(path))
+	if at.Directory = err == nil && dir.IsDir(); !at.Directory {
+		return at, err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+	}
+	file, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return at, errors.Is(err, fs.ErrNotExist)
+	case file.Mode().IsRegular():
+		at.Is = "a file"
+	case file.IsDir():
+		at.Is = "a directory"
+	case file.Mode().Type() == fs.ModeSocket:
+		at.Is = "a socket"
+	default:
+		at.Is = file.Mode().String()
+	}
+	return at, true
 }
 
 // lookUp is what the server would learn of name, and whether it is an alias; nil if the resolver does not answer.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -237,7 +238,19 @@ func TestLook(t *testing.T) {
 	b := config.Default()
 	b.Probe.Kind, b.Hosts = config.ProbeTCP, []config.Host{alive, dead}
 	c := &lint.Corefile{Names: map[string]lint.Name{}, Servers: []lint.Server{{Blocks: []lint.Block{{Block: b}}}}}
+	dir := t.TempDir()
+	store, control := filepath.Join(dir, "kms.db"), filepath.Join(dir, "none", "s")
+	if err := os.WriteFile(store, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.Servers[0].Blocks[0].Store, c.Servers[0].Blocks[0].Control = store, control
 	look(t.Context(), c)
+	if want := map[string]lint.Path{store: {Is: "a file", Directory: true}, control: {}}; !maps.Equal(c.Paths, want) {
+		t.Errorf("Paths: %v, want %v", c.Paths, want)
+	}
+	if at, ok := lookAt(dir); !ok || at != (lint.Path{Is: "a directory", Directory: true}) {
+		t.Errorf("%s: %v, %t", dir, at, ok)
+	}
 	if wrong, asked := c.Probes[alive.Endpoint()]; wrong != "" || !asked {
 		t.Errorf("Got %q, %t for a host that listens", wrong, asked)
 	}

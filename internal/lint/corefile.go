@@ -16,7 +16,25 @@ type Corefile struct {
 	Local   []netip.Addr      // addresses of this machine; none: not known
 	Names   map[string]Name   // host names, absolute and lower-case; a name that is not there was asked of nobody
 	Probes  map[string]string // what is wrong with a KMS host, by endpoint; empty: nothing. Who is not there was not asked
+	Paths   map[string]Path   // of stores and control sockets; one that is not there was not looked at
 	Log     []string          // what the server would complain of in its log at its start
+}
+
+// Path is what is at a path of this machine.
+type Path struct {
+	Is        string // a file, a directory, a socket, in words; empty if nothing is there
+	Directory bool   // what it is to stand in is one
+}
+
+// Named is the paths that rules want to know something of, in alphabetical order.
+func (c *Corefile) Named() (all []string) {
+	for _, s := range c.Servers {
+		for _, b := range s.Blocks {
+			all = append(all, b.Store, b.Control)
+		}
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(path string) bool { return path == "" })
 }
 
 // Wanted is the host names that rules want to know something of, in alphabetical order.

@@ -154,15 +154,12 @@ func (c *Corefile) addresses(h config.Host) []netip.Addr {
 
 // listens says whether who listens on address, host:port, is reached at at.
 func (c *Corefile) listens(address string, at netip.AddrPort) bool {
-	on, err := netip.ParseAddrPort(address)
-	if err != nil { // :port
-		on, err = netip.ParseAddrPort("[::]" + address)
-	}
-	if err != nil || on.Port() != at.Port() {
+	on, ok := listenOn(address)
+	if !ok || on.Port() != at.Port() {
 		return false
 	}
 	if !on.Addr().IsUnspecified() {
-		return on.Addr().Unmap() == at.Addr()
+		return on.Addr() == at.Addr()
 	}
 	return at.Addr().IsLoopback() || slices.Contains(c.Local, at.Addr())
 }

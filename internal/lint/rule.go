@@ -37,7 +37,8 @@ func Rules() []Rule {
 		{Name: Load, Severity: Error, Reason: "the server does not start with this Corefile; on a reload the old one stays " +
 			"in charge"},
 		{Name: unknownRule, Severity: Warning, Reason: "a comment that is to silence a rule names none that there is"},
-	}, hostRules, weightRules, answerRules, zoneRules, updateRules, responderRules, rehearseRules, serverRules)
+	}, hostRules, weightRules, answerRules, zoneRules, updateRules, responderRules, rehearseRules, listenRules,
+		serverRules)
 }
 
 // known says whether there is a rule of that name.

@@ -8,8 +8,8 @@ import (
 )
 
 var serverRules = []Rule{
-	{Name: "no-kms", Severity: Note, whole: noKMS,
-		Reason: "without a kms block there is nothing of it to judge"},
+	{Name: "no-kms", Severity: Warning, whole: noKMS,
+		Reason: "without a kms block nobody is told of a KMS host: is it the Corefile that was meant, and all of it?"},
 	{Name: "server-log", Severity: Warning, whole: serverLog,
 		Reason: "what plugins complain of while they read the Corefile"},
 	{Name: "unobserved", Severity: Note, server: unobserved,
@@ -41,7 +41,13 @@ func noKMS(c *Corefile, say sayer) {
 			return
 		}
 	}
-	say(config.Place{File: c.File}, "no kms block in this Corefile")
+	if len(c.Servers) == 0 {
+		say(config.Place{File: c.File}, "nothing in this Corefile: a server that starts with it answers nobody, and one that runs "+
+			"refuses to reload it")
+		return
+	}
+	say(config.Place{File: c.File}, "no kms block in this Corefile: a server that reloads it tells nobody of KMS hosts any more, "+
+		"until it reloads one with such a block (SIGUSR1, where this one has no reload plugin)")
 }
 
 func serverLog(c *Corefile, say sayer) {

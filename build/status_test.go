@@ -77,6 +77,20 @@ func TestViewOfNothing(t *testing.T) {
 	}
 }
 
+// TestViewWithoutResponder: where nothing counts clients, none are shown to be wanting, and no store is missed.
+func TestViewWithoutResponder(t *testing.T) {
+	r := status.Report{Pools: []status.Pool{{Hosts: []status.Host{{Endpoint: "kms1.example.org:1688", State: "up"}}}}}
+	got := strings.Join(view{zone: time.UTC}.draw(r), "\n")
+	if strings.Contains(got, " of 5") || strings.Contains(got, "no store") || !strings.Contains(got, "Clients: not counted: no kms block has a responder") {
+		t.Errorf("Got %s", got)
+	}
+	r.Pools[0].Responder = new(status.Responder)
+	got = strings.Join(view{zone: time.UTC}.draw(r), "\n")
+	if !strings.Contains(got, "0 of 5") || !strings.Contains(got, "not kept: there is no store") {
+		t.Errorf("With a responder: %s", got)
+	}
+}
+
 func TestSparkline(t *testing.T) {
 	p := func(mean float64, passed, failed int) status.Point {
 		return status.Point{Mean: mean, Passed: passed, Failed: failed}
@@ -104,7 +118,7 @@ func TestSparkline(t *testing.T) {
 func TestNumbers(t *testing.T) {
 	for got, want := range map[string]string{
 		percent(0): "0 %", percent(0.004): "<1 %", percent(0.5): "50 %", percent(0.999): ">99 %", percent(1): "100 %",
-		towards(0): "0 of 5", towards(4): "4 of 5", towards(5): "5 of 25", towards(24): "24 of 25", towards(25): "25", towards(1000): "1000",
+		towards(0, true): "0 of 5", towards(4, true): "4 of 5", towards(5, true): "5 of 25", towards(24, true): "24 of 25", towards(25, true): "25", towards(1000, true): "1000", towards(0, false): "-", towards(3, false): "3 of 5",
 		milliseconds(0.00042): "0.4 ms", milliseconds(0.042): "42 ms", milliseconds(2): "2000 ms", milliseconds(12.34): "12.3 s",
 		clip("全角", 3): "全", clip("abc", 0): "", clip("a\u0301b", 1): "a\u0301",
 	} {

@@ -220,7 +220,7 @@ func (v view) hosts(r status.Report) section {
 				line = append(line, span{plain, latency(h)}, span{plain, v.sparkline(h.Latency)})
 			}
 			if v.wide(widthClients) {
-				line = append(line, span{plain, towards(h.Clients)})
+				line = append(line, span{plain, towards(h.Clients, p.Responder != nil)})
 			}
 			why := h.Why
 			if h.Error != "" && !strings.Contains(why, h.Error) {
@@ -279,8 +279,11 @@ func milliseconds(seconds float64) string {
 }
 
 // towards is how many clients a host has, of those that it needs before it activates anybody: 5 for servers, 25 for clients.
-func towards(clients int) string {
+// Without a responder nothing is counted.
+func towards(clients int, counted bool) string {
 	switch {
+	case clients == 0 && !counted:
+		return "-"
 	case clients < 5:
 		return fmt.Sprintf("%d of 5", clients)
 	case clients < 25:
@@ -322,7 +325,11 @@ func (v view) clients(r status.Report) section {
 	c := r.Clients
 	text := fmt.Sprintf("%d known, %d never served, %d silent for 90 days, of them %d for 150",
 		c.Known, c.Unserved, c.Silent90, c.Silent150)
-	if !c.Kept {
+	calls := slices.ContainsFunc(r.Pools, func(p status.Pool) bool { return p.Responder != nil })
+	switch {
+	case !calls && c.Known == 0:
+		text = "not counted: no kms block has a responder"
+	case calls && !c.Kept:
 		text += "; not kept: there is no store"
 	}
 	rows := v.paper().wrapped(row{{bold, "Clients: "}}, text, 4)

@@ -41,7 +41,7 @@ Examples:
   coredns kms clients -csv >clients.csv`
 
 // clientsCommand is "kms clients".
-func clientsCommand(c clock) *cli.Command {
+func clientsCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "clients",
 		Usage:       "show who was activated and who was not, and who has been silent for long",
@@ -56,7 +56,7 @@ func clientsCommand(c clock) *cli.Command {
 			jsonFlag(),
 			&cli.BoolFlag{Name: "csv", Usage: "print CSV, with a line of names first"},
 		},
-		Action: does(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
+		Action: checks(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
 			q := status.ClientQuery{
 				Search: cmd.String("search"), SilentDays: cmd.Int("silent"), Unserved: cmd.Bool("unserved"), Limit: cmd.Int("limit"),
 			}
@@ -92,7 +92,11 @@ func clientsCommand(c clock) *cli.Command {
 			case cmd.Bool("csv"):
 				return s, status.WriteCSV(cmd.Writer, all.Clients)
 			}
-			return s, writeClients(cmd.Writer, s, all, c)
+			silent, err := silentClients(ctx, server(cmd).Clients, q, all)
+			if err != nil {
+				return statusUnknown, err
+			}
+			return s, writeClients(cmd.Writer, s, all, silent)
 		}),
 	}
 }
@@ -123,13 +127,31 @@ func allClients(ctx context.Context, ask askClients, q status.ClientQuery) (stat
 	return all, nil
 }
 
-// writeClients prints a line with the status and a table of clients.
-func writeClients(w io.Writer, s exitStatus, all status.Clients, c clock) error {
+// silentClients is how many of those that q asks for are silent for too long. Those stand first, so that the server is asked
+// only if all that are shown are.
+func silentClients(ctx context.Context, ask askClients, q status.ClientQuery, shown status.Clients) (int, error) {
+	n := 0
+	for _, one := range shown.Clients {
+		if one.Silent >= silentTooLong {
+			n++
+		}
+	}
+	if n < len(shown.Clients) || n == shown.Total {
+		return n, nil
+	}
+	q.SilentDays, q.Limit, q.Offset = max(q.SilentDays, silentTooLong), 1, 0
+	rest, err := ask(ctx, q)
+	return rest.Total, err
+}
+
+// writeClients prints a line with the status and a table of clients, of whom silent are so for too long.
+func writeClients(w io.Writer, s exitStatus, all status.Clients, silent int) error {
 	shown := fmt.Sprintf("%d", all.Total)
 	if len(all.Clients) < all.Total {
 		shown = fmt.Sprintf("%d of %d", len(all.Clients), all.Total)
 	}
-	lines := []row{{{plain, fmt.Sprintf("KMS %s - %s clients, those first that called longest ago", s, shown)}}}
+	lines := []row{{{plain, fmt.Sprintf("KMS %s - %s clients, those first that called longest ago", s, shown) +
+		performance(figure{"clients", all.Total, -1}, figure{"clients_silent_150", silent, all.Total})}}}
 	if len(all.Clients) > 0 {
 		lines = append(lines, clientTable(all.Clients, all.At)...)
 	}

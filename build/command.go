@@ -24,7 +24,7 @@ func commands(c clock) []*cli.Command {
 		importCommand(),
 		statusCommand(c),
 		hostsCommand(c),
-		clientsCommand(c),
+		clientsCommand(),
 		whyCommand(c),
 		drainCommand(),
 		undrainCommand(),
@@ -66,7 +66,17 @@ func does(do func(ctx context.Context, cmd *cli.Command) (exitStatus, error)) cl
 		if err != nil && s == statusOK {
 			s = statusUnknown
 		}
-		return &outcome{cmd.Name, s, err}
+		return &outcome{command: cmd.Name, status: s, err: err, json: cmd.Bool("json")}
+	}
+}
+
+// checks makes an Action of what a command does that monitoring may run: an error, too, is then said in a line on standard
+// output, as monitoring plugins say it.
+func checks(do func(ctx context.Context, cmd *cli.Command) (exitStatus, error)) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		o := does(do)(ctx, cmd).(*outcome)
+		o.check = !cmd.Bool("csv")
+		return o
 	}
 }
 
@@ -75,6 +85,8 @@ type outcome struct {
 	command string
 	status  exitStatus
 	err     error // nil if the command has said all
+	json    bool  // that is what was asked for
+	check   bool  // see checks
 }
 
 func (o *outcome) Error() string { return fmt.Sprintf("%s: %s: %v", o.command, o.status, o.err) }
@@ -123,12 +135,38 @@ func dispatch(ctx context.Context, table []*cli.Command, args []string, stdout, 
 		o = &outcome{status: statusUnknown, err: err}
 	}
 	if o.err != nil {
-		complain(stderr, strings.TrimPrefix(o.command, root.Name), o.err)
-		if errors.As(o.err, new(wrongCall)) {
-			fmt.Fprintf(stderr, "See \"%s\".\n", strings.TrimSpace(called+" help "+strings.TrimPrefix(o.command, root.Name)))
-		}
+		o.tell(strings.TrimPrefix(o.command, root.Name), stdout, stderr)
 	}
 	return int(o.status)
+}
+
+// tell says why command could not do what it was told. A program that wants JSON gets that, besides, and a check is a line on
+// standard output; whoever called it wrongly is a person.
+func (o *outcome) tell(command string, stdout, stderr io.Writer) {
+	switch {
+	case errors.As(o.err, new(wrongCall)):
+		complain(stderr, command, o.err)
+		fmt.Fprintf(stderr, "See \"%s\".\n", strings.TrimSpace(called+" help "+command))
+		return
+	case o.json:
+		word := o.status.String()
+		if command == "status" { // a server's report has its own
+			word = strings.ToLower(word)
+		}
+		printJSON(stdout, struct {
+			Version int    `json:"version"`
+			Status  string `json:"status"`
+			Error   string `json:"error"`
+		}{1, word, asCalled(o.err.Error())}) // if nobody reads it, the status is left
+	case o.check:
+		first, rest, _ := strings.Cut(asCalled(o.err.Error()), "\n")
+		fmt.Fprintf(stdout, "KMS %s - %s\n", o.status, checkLine(first))
+		if rest != "" {
+			complain(stderr, command, errors.New(rest))
+		}
+		return
+	}
+	complain(stderr, command, o.err)
 }
 
 // complain writes why a command could not do what it was told.
@@ -172,7 +210,7 @@ func wrongFlag(_ context.Context, cmd *cli.Command, err error, _ bool) error {
 			err = fmt.Errorf("there is no flag -%s; did you mean -%s?", word, near)
 		}
 	}
-	return &outcome{cmd.Name, statusUnknown, wrongCall{err}}
+	return &outcome{command: cmd.Name, status: statusUnknown, err: wrongCall{err}}
 }
 
 // nearest is the one of names that word is a slip of the fingers away from: a letter too many, too few, wrong or swapped with

@@ -52,7 +52,7 @@ func discoverCommand() *cli.Command {
 			&cli.BoolFlag{Name: "vista", Usage: "choose among hosts at random, as Windows Vista and Server 2008 do"},
 			&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "`DURATION` for everything together"},
 		},
-		Action: does(discoverHosts),
+		Action: checks(discoverHosts),
 	}
 }
 

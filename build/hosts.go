@@ -36,7 +36,7 @@ func hostsCommand(c clock) *cli.Command {
 		UsageText:   "coredns kms hosts [-socket PATH] [-json]",
 		Description: hostsText,
 		Flags:       []cli.Flag{socketFlag(), jsonFlag()},
-		Action: does(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
+		Action: checks(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
 			if cmd.Args().Present() {
 				return statusUnknown, misuse("unexpected %q: coredns kms hosts shows all there are", cmd.Args().First())
 			}
@@ -48,14 +48,14 @@ func hostsCommand(c clock) *cli.Command {
 			if cmd.Bool("json") {
 				return s, writeJSON(cmd.Writer, s, all)
 			}
-			return s, writeHosts(cmd.Writer, fmt.Sprintf("KMS %s - %s", s, summary), all, c)
+			return s, writeHosts(cmd.Writer, fmt.Sprintf("KMS %s - %s", s, summary)+performance(hostFigures(states(all))...), all, c)
 		}),
 	}
 }
 
 // judge weighs all hosts into one status, and says how many are up.
 func judge(all control.Hosts) (exitStatus, string) {
-	s, up, total := statusOK, 0, 0
+	s, up, unresolved := statusOK, 0, 0
 	for _, p := range all.Pools {
 		switch p.Condition {
 		case "calm":
@@ -65,11 +65,14 @@ func judge(all control.Hosts) (exitStatus, string) {
 			s = max(s, statusWarning)
 		}
 		for _, h := range p.Hosts {
-			total++
-			switch {
-			case h.State == "up":
+			if h.State == "up" {
 				up++
-			case h.State == "suspect" || h.State == "down" || h.State == "unchecked" && h.Error != "":
+			}
+			nameless := lacksName(h)
+			if nameless {
+				unresolved++
+			}
+			if nameless || h.State == "suspect" || h.State == "down" {
 				s = max(s, statusWarning)
 			}
 		}
@@ -80,7 +83,33 @@ func judge(all control.Hosts) (exitStatus, string) {
 	if all.Note != "" {
 		s = max(s, statusWarning)
 	}
-	return s, fmt.Sprintf("%d of %d hosts up", up, total)
+	summary := fmt.Sprintf("%d of %d hosts up", up, len(states(all)))
+	if unresolved > 0 {
+		summary += fmt.Sprintf(", the names of %d do not resolve", unresolved)
+	}
+	return s, summary
+}
+
+// states is those of all hosts.
+func states(all control.Hosts) (s []string) {
+	for _, p := range all.Pools {
+		for _, h := range p.Hosts {
+			s = append(s, h.State)
+		}
+	}
+	return s
+}
+
+// lacksName says whether the error of h is that its name does not resolve: that of a host which no probe says anything against,
+// and that of one which has no address to be probed at.
+func lacksName(h control.Host) bool {
+	switch {
+	case h.Error == "":
+		return false
+	case h.State == "up" || h.State == "unchecked":
+		return true
+	}
+	return h.State == "claimed" && len(h.Addresses) == 0
 }
 
 // writeHosts prints a line with the status and a table of hosts.

@@ -62,7 +62,7 @@ func lintCommand() *cli.Command {
 			&cli.BoolFlag{Name: "no-probe", Usage: "look up no names, probe no hosts and look at no paths: another machine's Corefile"},
 			&cli.BoolFlag{Name: "rules", Usage: "list the rules with their reasons"},
 		},
-		Action: does(lintCorefile),
+		Action: checks(lintCorefile),
 	}
 }
 

@@ -45,7 +45,7 @@ func probeCommand() *cli.Command {
 			&cli.DurationFlag{Name: "timeout", Value: config.Default().Probe.Timeout, Usage: "`DURATION` for each address of a host"},
 			&cli.DurationFlag{Name: "warn", Usage: "a pass that takes longer than `DURATION` is a warning (0: never)"},
 		},
-		Action: does(probeHosts),
+		Action: checks(probeHosts),
 	}
 }
 

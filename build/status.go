@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func statusCommand(c clock) *cli.Command {
 			&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "`DURATION` from one time to the next"},
 			jsonFlag(),
 		},
-		Action: does(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) { return showStatus(ctx, cmd, c) }),
+		Action: checks(func(ctx context.Context, cmd *cli.Command) (exitStatus, error) { return showStatus(ctx, cmd, c) }),
 	}
 }
 
@@ -77,14 +78,18 @@ func showStatus(ctx context.Context, cmd *cli.Command, c clock) (exitStatus, err
 		return reported(first), printJSON(cmd.Writer, first)
 	}
 	v := view{zone: c.zone, ascii: !speaksUTF8(os.Getenv)}
-	if out, ok := cmd.Writer.(*os.File); ok && term.IsTerminal(int(out.Fd())) && os.Getenv("TERM") != "dumb" {
+	if isTerminal(cmd.Writer) && os.Getenv("TERM") != "dumb" {
 		v.colour = os.Getenv("NO_COLOR") == ""
 		if !cmd.Bool("once") {
-			return (&screen{view: v, out: out, ask: server(cmd).Status, interval: interval}).run(ctx, first)
+			return (&screen{view: v, out: cmd.Writer.(*os.File), ask: server(cmd).Status, interval: interval}).run(ctx, first)
 		}
 	}
 	for report := first; ; {
-		if _, err := fmt.Fprint(cmd.Writer, strings.Join(v.draw(report), "\n")+"\n"); err != nil || !cmd.Bool("watch") {
+		lines := v.draw(report)
+		if !isTerminal(cmd.Writer) {
+			lines[0] = checkLine(lines[0]) + performance(figures(report)...)
+		}
+		if _, err := fmt.Fprint(cmd.Writer, strings.Join(lines, "\n")+"\n"); err != nil || !cmd.Bool("watch") {
 			return reported(report), err
 		}
 		select {
@@ -97,6 +102,24 @@ func showStatus(ctx context.Context, cmd *cli.Command, c clock) (exitStatus, err
 		}
 		fmt.Fprintln(cmd.Writer)
 	}
+}
+
+func isTerminal(w io.Writer) bool {
+	out, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(out.Fd()))
+}
+
+// figures is the numbers of a report for graphs.
+func figures(r status.Report) []figure {
+	var states []string
+	for _, p := range r.Pools {
+		for _, h := range p.Hosts {
+			states = append(states, h.State)
+		}
+	}
+	c := r.Clients
+	return append(hostFigures(states), figure{"clients", c.Known, -1}, figure{"clients_unserved", c.Unserved, c.Known},
+		figure{"clients_silent_90", c.Silent90, c.Known}, figure{"clients_silent_150", c.Silent150, c.Known})
 }
 
 // reported is the exit status for a report.

@@ -138,16 +138,17 @@ func TestStatusExit(t *testing.T) {
 		status         int
 		stdout, stderr string
 	}{
-		"ok":             {report("ok"), 0, "KMS OK - so it is\n", ""},
-		"warning":        {report("warning"), 1, "KMS WARNING - so it is\n", ""},
-		"critical":       {"-once " + report("critical"), 2, "KMS CRITICAL - so it is\n", ""},
-		"a word to come": {report("frobnicated"), 3, "KMS UNKNOWN - so it is\n", ""},
-		"JSON":           {"-json " + report("warning"), 1, "{\n  \"version\": 1,", ""},
-		"no server":      {"-socket /nowhere/s", 3, "", "is the server running"},
-		"refused":        {"-socket " + saying(t, `{"version":1,"error":"not today \u001b[2J"}`), 3, "", `not today \x1b[2J`},
-		"argument":       {"kms1", 3, "", "shows all there is"},
-		"too often":      {"-interval 1ms", 3, "", "from 200ms"},
-		"both":           {"-once -watch", 3, "", "one of them"},
+		"ok":              {report("ok"), 0, "KMS OK - so it is | hosts_up=0;;;0;0 ", ""},
+		"warning":         {report("warning"), 1, "KMS WARNING - so it is | hosts_up=0;;;0;0 ", ""},
+		"critical":        {"-once " + report("critical"), 2, "KMS CRITICAL - so it is | hosts_up=0;;;0;0 ", ""},
+		"a word to come":  {report("frobnicated"), 3, "KMS UNKNOWN - so it is | hosts_up=0;;;0;0 ", ""},
+		"JSON":            {"-json " + report("warning"), 1, "{\n  \"version\": 1,", ""},
+		"no server":       {"-socket /nowhere/s", 3, "KMS UNKNOWN - there is no socket /nowhere/s: ", ""},
+		"refused":         {"-socket " + saying(t, `{"version":1,"error":"not today \u001b[2J | a=1"}`), 3, `KMS UNKNOWN - not today \x1b[2J / a=1` + "\n", ""},
+		"no server, JSON": {"-json -socket /nowhere/s", 3, "{\n  \"version\": 1,\n  \"status\": \"unknown\",\n  \"error\": \"there is no socket", "is the server running"},
+		"argument":        {"kms1", 3, "", "shows all there is"},
+		"too often":       {"-interval 1ms", 3, "", "from 200ms"},
+		"both":            {"-once -watch", 3, "", "one of them"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
@@ -262,7 +263,8 @@ func TestClientsCommand(t *testing.T) {
 		"149 days":    {clients("149.9"), 0, "KMS OK - 1 clients", ""},
 		"150 days":    {clients("150"), 1, "KMS WARNING - 1 clients", ""},
 		"CSV":         {"-csv " + clients("150"), 1, "id,cmid,machine,address,", ""},
-		"no server":   {"-socket /nowhere/s", 3, "", "is the server running"},
+		"no server":   {"-socket /nowhere/s", 3, "KMS UNKNOWN - there is no socket ", ""},
+		"none as CSV": {"-csv -socket /nowhere/s", 3, "", "is the server running"},
 		"argument":    {"10.1.2.3", 3, "", `did you mean -search "10.1.2.3"?`},
 		"both":        {"-json -csv", 3, "", "one of them"},
 		"no limit":    {"-limit 0", 3, "", "from 1 to 100000"},
@@ -290,12 +292,45 @@ func TestWhyCommand(t *testing.T) {
 		"two":         {"a b", 3, "takes one"},
 		"no server":   {"-socket /nowhere/s a", 3, "is the server running"},
 		"not a peer":  {"-socket " + saying(t, "<html>") + " a", 3, "is not a coredns with kms"},
+		"JSON":        {"-json -socket /nowhere/s a", 3, "is the server running"},
 		"refused":     {"-socket " + saying(t, `{"version":1,"error":"too many ask this"}`) + " a", 3, "too many ask this"},
 		"little more": {"-socket " + saying(t, `{"version":1,"story":["it asked"]}`) + " a", 0, ""},
 	} {
 		var stdout, stderr bytes.Buffer
 		if status := kms(t, "why", strings.Fields(tc.args), &stdout, &stderr); status != tc.status || !strings.Contains(stderr.String(), tc.stderr) {
 			t.Errorf("%s: status %d, stdout %q, stderr %q", name, status, stdout.String(), stderr.String())
+		}
+		if strings.HasPrefix(tc.args, "-json") && !(json.Valid(stdout.Bytes()) && strings.Contains(stdout.String(), `"status": "UNKNOWN"`)) {
+			t.Errorf("%s: as JSON: %q", name, stdout.String())
+		}
+	}
+}
+
+// TestSilentClients: all that are silent for too long are counted, also those that are not shown.
+func TestSilentClients(t *testing.T) {
+	asked := 0
+	ask := func(_ context.Context, q status.ClientQuery) (status.Clients, error) {
+		asked++
+		if q.SilentDays != silentTooLong || q.Limit != 1 || q.Search != "pc" {
+			t.Errorf("Asked %+v", q)
+		}
+		return status.Clients{Total: 70}, nil
+	}
+	for i, tc := range []struct {
+		silent     []float64
+		total      int
+		want, asks int
+	}{
+		{nil, 0, 0, 0}, {[]float64{200, 10}, 90, 1, 0}, {[]float64{200, 150}, 2, 2, 0}, {[]float64{200, 150}, 90, 70, 1},
+	} {
+		shown := status.Clients{Total: tc.total}
+		for _, days := range tc.silent {
+			shown.Clients = append(shown.Clients, status.Client{Silent: days})
+		}
+		asked = 0
+		got, err := silentClients(t.Context(), ask, status.ClientQuery{Search: "pc", Limit: 2}, shown)
+		if err != nil || got != tc.want || asked != tc.asks {
+			t.Errorf("%d: %d, %v, asked %d times", i, got, err, asked)
 		}
 	}
 }
@@ -323,8 +358,8 @@ func TestClientsSilentBound(t *testing.T) {
 	for days, want := range map[int]string{status.MaxSilent: "there is no socket", status.MaxSilent + 1: "-silent 3651: from 0 to 3650 days"} {
 		var out, errs strings.Builder
 		code := dispatch(t.Context(), commands(wall()), []string{"clients", "-socket", "/nowhere/s", "-silent", fmt.Sprint(days)}, &out, &errs)
-		if code != int(statusUnknown) || !strings.Contains(errs.String(), want) {
-			t.Errorf("%d days: %d, %q, want %q", days, code, errs.String(), want)
+		if code != int(statusUnknown) || !strings.Contains(out.String()+errs.String(), want) {
+			t.Errorf("%d days: %d, %q, want %q", days, code, out.String()+errs.String(), want)
 		}
 	}
 }

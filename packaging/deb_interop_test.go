@@ -263,7 +263,7 @@ func TestPackage(t *testing.T) {
 	}
 	eventually(t, "hosts that are up", func() bool {
 		out, err := hosts("nobody:coredns-kms")
-		return err == nil && strings.Contains(out, "up")
+		return err == nil && strings.Contains(out, "hosts_up=") && !strings.Contains(out, "hosts_up=0;")
 	})
 	if out, err := hosts("nobody:nogroup"); err == nil || !strings.Contains(out, "no permission to use") {
 		t.Errorf("Somebody outside the group sees %q, %v", out, err)

@@ -16,6 +16,15 @@ var called = "coredns kms"
 // asCalled is text about "coredns kms" with the name that the program has.
 func asCalled(text string) string { return strings.ReplaceAll(text, "coredns kms", called) }
 
+// hints is texts of other packages, which know the program by one name, with the name that it has.
+func hints(texts []string) []string {
+	named := make([]string, len(texts))
+	for i, t := range texts {
+		named[i] = asCalled(t)
+	}
+	return named
+}
+
 // nameProgram sets called from the path that the program was started by.
 func nameProgram(path string) {
 	if filepath.Base(path) == packaged {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coredns-kms/coredns-kms/internal/explain"
 )
 
 // underName has the rest of the test in a program that was started as path.
@@ -57,6 +59,14 @@ func TestNoTextForgetsTheName(t *testing.T) {
 	}
 	for _, shell := range shells {
 		calls = append(calls, []string{"completion", shell})
+	}
+	resolv := writeFile(t, "nameserver 127.0.0.1\n")
+	calls = append(calls, []string{"explain", "-json"}, []string{"explain", "-event", "12288: 0x8007007B, 0x00000000, kms:1688, " +
+		"36f27b39-2fd5-440b-be67-a09996d27a38, 2010/09/29 17:52, 0, 2, 41760, 68531fb9-5511-4989-97be-d11a0f55633f, 5"},
+		[]string{"discover", "-resolv", resolv}, []string{"discover", "-json", "-resolv", resolv},
+		[]string{"discover", "-server", nobody(t), "-suffix", "example.org"}, []string{"simulate", "-clients", "5", "-days", "1"})
+	for _, e := range explain.Entries() {
+		calls = append(calls, []string{"explain", e.Code})
 	}
 	var said bytes.Buffer
 	for _, args := range calls {

@@ -64,6 +64,9 @@ func discoverHosts(ctx context.Context, cmd *cli.Command) (exitStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, cmd.Duration("timeout"))
 	defer cancel()
 	r := client.Discover(ctx)
+	for i := range r.Steps {
+		r.Steps[i].Change = hints(r.Steps[i].Change)
+	}
 	s := exitStatus(r.Status)
 	if cmd.Bool("json") {
 		return s, printJSON(cmd.Writer, r)
@@ -140,7 +143,7 @@ func writeReport(w io.Writer, r discover.Report) error {
 		rows = append(rows, stepRows(s, lineWidth(w))...)
 	}
 	if r.Code != "" {
-		rows = append(rows, row{}, row{{plain, fmt.Sprintf("\"coredns kms explain %s\" says more about what Windows shows.", r.Code)}})
+		rows = append(rows, row{}, row{{plain, fmt.Sprintf("\"%s explain %s\" says more about what Windows shows.", called, r.Code)}})
 	}
 	var b strings.Builder
 	for _, r := range rows {

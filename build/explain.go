@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -66,7 +67,7 @@ func explainCodes(_ context.Context, cmd *cli.Command) (exitStatus, error) {
 	case cmd.NArg() > maxExplained:
 		return statusUnknown, misuse("%d words: at most %d in one call", cmd.NArg(), maxExplained)
 	case !cmd.Args().Present() && cmd.Bool("json"):
-		return statusOK, writeEntriesJSON(cmd.Writer, explain.Entries())
+		return statusOK, writeEntriesJSON(cmd.Writer, hinted(explain.Entries()))
 	case !cmd.Args().Present():
 		return statusOK, listEntries(cmd.Writer, explain.Entries())
 	}
@@ -82,7 +83,7 @@ func explainCodes(_ context.Context, cmd *cli.Command) (exitStatus, error) {
 		write = writeEntriesJSON
 	}
 	if len(found) > 0 {
-		if err := write(cmd.Writer, found); err != nil {
+		if err := write(cmd.Writer, hinted(found)); err != nil {
 			return statusUnknown, err
 		}
 	}
@@ -90,6 +91,19 @@ func explainCodes(_ context.Context, cmd *cli.Command) (exitStatus, error) {
 		return statusUnknown, wrongCall{unexplained}
 	}
 	return s, nil
+}
+
+// hinted is entries with the program's name in what to type next.
+func hinted(entries []explain.Entry) []explain.Entry {
+	entries = slices.Clone(entries)
+	for i := range entries {
+		causes := slices.Clone(entries[i].Causes)
+		for j := range causes {
+			causes[j].Next = hints(causes[j].Next)
+		}
+		entries[i].Causes = causes
+	}
+	return entries
 }
 
 // findCodes finds the codes in words, of which one may take several: event 12288.
@@ -192,6 +206,7 @@ func explainEvent(w io.Writer, text string, asJSON bool) (exitStatus, error) {
 	if err != nil {
 		return statusUnknown, wrongCall{err}
 	}
+	line.Next = hints(line.Next)
 	for i := range line.Fields {
 		line.Fields[i].Value = printable(line.Fields[i].Value)
 	}

@@ -183,7 +183,7 @@ func (s simulation) report(ctx context.Context, cmd *cli.Command, c clock) (exit
 
 // call is the command that was called, as it is to be called again.
 func (s simulation) call(cmd *cli.Command) string {
-	words := []string{"coredns kms simulate"}
+	words := []string{called + " simulate"}
 	for _, f := range cmd.Flags {
 		if name := f.Names()[0]; f.IsSet() {
 			words = append(words, fmt.Sprintf("-%s=%v", name, cmd.Value(name)))

@@ -46,7 +46,8 @@ func parseServer(text string) (string, error) {
 	return "", fmt.Errorf("-server %q: an address and a port, as in 127.0.0.1:1053", text)
 }
 
-// lookUpHosts asks server for the SRV records of name. A name that does not exist has none, which is no error.
+// lookUpHosts asks server for the SRV records of name. A name that does not exist has none, which is no error; one that is there
+// without any is kmsresponder.ErrNoData.
 func lookUpHosts(ctx context.Context, server, name string) ([]kmsresponder.SRV, error) {
 	reply, err := exchange(ctx, server, name, dns.TypeSRV)
 	if err != nil {
@@ -77,6 +78,9 @@ func lookUpHosts(ctx context.Context, server, name string) ([]kmsresponder.SRV, 
 		}
 		all = append(all, kmsresponder.SRV{Target: s.Target, Port: s.Port, Priority: s.Priority, Weight: s.Weight,
 			Addresses: addresses[target]})
+	}
+	if len(all) == 0 && reply.Rcode == dns.RcodeSuccess {
+		return nil, kmsresponder.ErrNoData
 	}
 	return all, nil
 }

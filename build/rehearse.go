@@ -207,8 +207,13 @@ func attemptLine(round int, name string, a kmsresponder.Attempt) string {
 		}
 	}
 	for _, t := range a.Tries {
-		if t.Err != nil {
+		switch {
+		case t.Err != nil:
 			line += fmt.Sprintf("; %s: %v", t.Host, t.Err)
+		case t.HRESULT == kmswire.InvalidData:
+			line += fmt.Sprintf("; %s answers %s: has it another -secret, or is it no rehearsal host?", t.Host, t.HRESULT)
+		case t.HRESULT != kmswire.OK:
+			line += fmt.Sprintf("; %s answers %s", t.Host, t.HRESULT)
 		}
 	}
 	return line

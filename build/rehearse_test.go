@@ -36,6 +36,7 @@ func zone(t *testing.T, endpoint string) string {
 			m.Answer = []dns.RR{&dns.SRV{Hdr: hdr, Port: uint16(port), Target: "KMS1.example.org."}}
 		case strings.EqualFold(q.Name, "kms1.example.org.") && q.Qtype == dns.TypeA:
 			m.Answer = []dns.RR{&dns.A{Hdr: hdr, A: net.IPv4(127, 0, 0, 1)}}
+		case q.Name == "_vlmcs._tcp.drained.example.":
 		case q.Name == "_vlmcs._tcp.broken.example.":
 			m.Rcode = dns.RcodeServerFailure
 		default:
@@ -100,8 +101,9 @@ func TestRehearseClients(t *testing.T) {
 	}{
 		"too few clients":      {"-clients 20 -secret other.example -domain nothing.example.org -server " + server, 2, "0 of 20 clients activated"},
 		"no such zone":         {"-clients 1 -domain nothing.example.org -server " + server, 2, "8007232B"},
+		"nobody in the zone":   {"-clients 1 -domain drained.example -server " + server, 2, "8007251D"},
 		"broken server":        {"-clients 1 -domain broken.example -server " + server, 2, "SERVFAIL"},
-		"another secret":       {"-clients 1 -secret other -domain example.org -server " + server, 2, "failed"},
+		"another secret":       {"-clients 1 -secret other -domain example.org -server " + server, 2, "answers 0x8007000D invalid data: has it another -secret"},
 		"no clients":           {"-clients 0 -domain example.org", 3, "from 1 to 100000"},
 		"no rounds":            {"-rounds 0 -domain example.org", 3, "from 1 to 1000"},
 		"unknown protocol":     {"-protocol 7 -domain example.org", 3, "4, 5 or 6"},

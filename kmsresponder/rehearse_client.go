@@ -46,7 +46,8 @@ type RehearsalClient struct {
 	Suffixes []string
 
 	// Discover returns the SRV records of an absolute name. It returns none,
-	// and no error, for a name that does not exist.
+	// and no error, for a name that does not exist, and may return ErrNoData for
+	// one that exists without any.
 	Discover func(ctx context.Context, name string) ([]SRV, error)
 
 	// AnyOrder has hosts chosen at random, as Windows Vista and Server 2008 do.

@@ -17,8 +17,8 @@ type Attempt struct {
 	Took  time.Duration
 
 	// Verdict is the client's: OK if it is activated; NotEnoughCount if a host
-	// answered with a count below Threshold; NoSuffix or NoRecord if there was
-	// no host to ask, NoHost if none of those asked could be used.
+	// answered with a count below Threshold; NoSuffix, NoRecord or NoData if there
+	// was no host to ask, NoHost if none of those asked could be used.
 	Verdict kmswire.HRESULT
 
 	Host   string // "target:port" of the host that answered, empty if none did

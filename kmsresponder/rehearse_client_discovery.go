@@ -3,6 +3,7 @@ package kmsresponder
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -40,6 +41,10 @@ func (s SRV) endpoints() []string {
 	return list
 }
 
+// ErrNoData is what Discover returns of a name that is there without SRV records,
+// if it can tell.
+var ErrNoData = errors.New("the name is there, without an SRV record")
+
 // discover looks for hosts under each suffix, in order, and returns those of the
 // first that has any. Otherwise the verdict is not OK; err is of the last look-up
 // that failed, if one did.
@@ -47,6 +52,10 @@ func (c *RehearsalClient) discover(ctx context.Context) (hosts []SRV, verdict km
 	verdict = kmswire.NoSuffix
 	for _, suffix := range c.Suffixes {
 		found, failure := c.Discover(ctx, "_vlmcs._tcp."+strings.Trim(suffix, ".")+".")
+		none := kmswire.NoRecord
+		if errors.Is(failure, ErrNoData) {
+			none, failure = kmswire.NoData, nil
+		}
 		if failure != nil {
 			verdict, err = kmswire.NoHost, failure
 			continue
@@ -58,7 +67,7 @@ func (c *RehearsalClient) discover(ctx context.Context) (hosts []SRV, verdict km
 			return found, kmswire.OK, nil
 		}
 		if verdict == kmswire.NoSuffix {
-			verdict = kmswire.NoRecord
+			verdict = none
 		}
 	}
 	return nil, verdict, err

@@ -18,7 +18,8 @@ const (
 	NotEnoughCount HRESULT = 0xC004F038 // the client's verdict on a count below its threshold
 	NoHost         HRESULT = 0xC004F074 // the client's verdict when no host could be used
 	NoSuffix       HRESULT = 0x8007007B // the client's verdict without a DNS suffix to look under
-	NoRecord       HRESULT = 0x8007232B // the client's verdict when DNS names no host
+	NoRecord       HRESULT = 0x8007232B // the client's verdict when DNS does not know the name that hosts have
+	NoData         HRESULT = 0x8007251D // the client's verdict when DNS knows that name, and no host of it
 )
 
 // String returns the code and, if it is known, a few words.
@@ -49,11 +50,13 @@ func (h HRESULT) words() string {
 	case NotEnoughCount:
 		return "count below the threshold"
 	case NoHost:
-		return "no host could be contacted"
+		return "no host could be used"
 	case NoSuffix:
 		return "no DNS suffix to find a host under"
 	case NoRecord:
 		return "no host in DNS"
+	case NoData:
+		return "no record of a host in DNS"
 	}
 	return ""
 }

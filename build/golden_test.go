@@ -58,6 +58,7 @@ var goldens = map[string][]goldenRun{
 	"simulate": {
 		{"small", "-clients 60 -days 20 -grow 48h -fail 100h -way concentrate"},
 		{"ways", "-clients 30 -hosts 2 -days 10 -grow 24h -office -vista -way all"},
+		{"few", "-clients 10 -days 5 -grow 24h -way all"},
 		{"json", "-json -clients 30 -hosts 2 -days 10 -grow 24h"},
 		{"wrong", "-hang 2"},
 	},

@@ -172,7 +172,10 @@ var tables = []struct {
 	{"First activation", "How long after its first attempt a client was activated, all but one in a hundred of them; with it, if there " +
 		"are any,\nthose that never were.",
 		func(r Result) string {
-			if r.Never > 0 {
+			switch {
+			case r.Activated == 0:
+				return "nobody ever"
+			case r.Never > 0:
 				return fmt.Sprintf("%s, %s never", r.P99.Duration(), Thousands(uint64(r.Never)))
 			}
 			return r.P99.Duration().String()

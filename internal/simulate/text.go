@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/coredns-kms/coredns-kms/kmsresponder"
 )
 
 // Thousands is n as people read it.
@@ -61,8 +63,13 @@ func (r Result) WriteText(out io.Writer, style Style) error {
 	fmt.Fprintf(&b, "%s\n\n", r.Scenario)
 	fmt.Fprintf(&b, "activated   %s of the time since they were installed, %s at the end; %s never\n",
 		percent(r.Share), percent(r.ShareLast), Thousands(uint64(r.Never)))
-	fmt.Fprintf(&b, "first time  half at once or within %s, 99 in 100 within %s, the last of those within %s\n",
-		r.Median.Duration(), r.P99.Duration(), r.Longest.Duration())
+	if r.Activated == 0 {
+		fmt.Fprintf(&b, "first time  never: hosts activate from %d clients on, or %d servers, each for itself\n",
+			kmsresponder.ClientThreshold, kmsresponder.ServerThreshold)
+	} else {
+		fmt.Fprintf(&b, "first time  half at once or within %s, 99 in 100 within %s, the last of those within %s\n",
+			r.Median.Duration(), r.P99.Duration(), r.Longest.Duration())
+	}
 	fmt.Fprintf(&b, "attempts    %s: %s activated, %s found a host that counts too few, %s found none\n",
 		Thousands(r.Attempts), Thousands(r.Activated), Thousands(r.TooFew), Thousands(r.Failed))
 	fmt.Fprintf(&b, "calls       %s, of which %s got no answer (%s); %s waited for, in all\n",
@@ -100,9 +107,13 @@ func WriteTable(out io.Writer, all []Result) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "WAY\tCLIENTS\tHOSTS\tACTIVATED\tAT THE END\tNEVER\t99 IN 100 WITHIN\tTOO FEW\tFAILED\tCALLS LOST\tBUSIEST HOST\t")
 	for _, r := range all {
+		within := "-"
+		if r.Activated > 0 {
+			within = r.P99.Duration().String()
+		}
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n",
 			r.Scenario.Way, Thousands(uint64(r.Scenario.Clients)), r.Scenario.Hosts,
-			percent(r.Share), percent(r.ShareLast), Thousands(uint64(r.Never)), r.P99.Duration(), Thousands(r.TooFew), Thousands(r.Failed),
+			percent(r.Share), percent(r.ShareLast), Thousands(uint64(r.Never)), within, Thousands(r.TooFew), Thousands(r.Failed),
 			percent(part(r.CallsLost, r.Calls)), percent(r.busiest()))
 	}
 	return t.Flush()

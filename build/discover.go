@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/discover"
@@ -37,13 +38,17 @@ const resolvConf = "/etc/resolv.conf"
 
 // parseServer reads a DNS server as a flag has it, and returns its address and port.
 func parseServer(text string) (string, error) {
-	if host, port, err := net.SplitHostPort(text); err == nil && host != "" && port != "" {
-		return text, nil
-	}
-	if a, err := netip.ParseAddr(text); err == nil {
+	if host, port, err := net.SplitHostPort(text); err == nil && host != "" {
+		n, err := strconv.ParseUint(port, 10, 16)
+		_, noAddress := netip.ParseAddr(host)
+		_, noName := canonicalName(host)
+		if err == nil && n > 0 && (noAddress == nil || noName == nil) {
+			return text, nil
+		}
+	} else if a, err := netip.ParseAddr(text); err == nil {
 		return net.JoinHostPort(a.String(), "53"), nil
 	}
-	return "", fmt.Errorf("-server %q: an address and a port, as in 127.0.0.1:1053", text)
+	return "", fmt.Errorf("-server %q: an address and a port from 1 to 65535, as in 127.0.0.1:1053", text)
 }
 
 // lookUpHosts asks server for the SRV records of name. A name that does not exist has none, which is no error; one that is there

@@ -111,7 +111,7 @@ func discovering(cmd *cli.Command) (discover.Client, error) {
 	if len(given) > 0 {
 		client.Suffixes = nil
 		for _, name := range given {
-			if strings.Trim(name, ".") == "" {
+			if _, err := canonicalName(strings.Trim(name, ".")); err != nil || strings.Trim(name, ".") == "" {
 				return discover.Client{}, misuse("-suffix %q: a domain, as in corp.example.org", name)
 			}
 			client.Suffixes = append(client.Suffixes, discover.Suffix{Name: name, Source: "as given", Given: true})

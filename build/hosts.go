@@ -170,7 +170,7 @@ func because(h control.Host, in *time.Location) string {
 func drainedBy(d control.Drainage, in *time.Location) string {
 	text := "drained by " + cmp.Or(d.By, "nobody knows whom")
 	if !d.At.IsZero() {
-		text += d.At.In(in).Format(" on 2006-01-02 15:04")
+		text += d.At.In(in).Format(" on 2006-01-02 15:04 MST")
 	}
 	if d.Why != "" {
 		text += ": " + d.Why

@@ -26,9 +26,9 @@ func TestHostsTable(t *testing.T) {
 	want := `KMS OK
 POOL         HOST                   STATE                  FOR    PRIORITY  WEIGHT  LAST RTT  WHY
 example.org  kms1.example.org:1688  up                     2d2h   0         7       1.23ms    
-example.org  kms2.example.org:1688  drained                1m30s  10        0       -         drained by root (alice) on 2026-03-01 12:00: new disks; connect: refused
+example.org  kms2.example.org:1688  drained                1m30s  10        0       -         drained by root (alice) on 2026-03-01 12:00 UTC: new disks; connect: refused
 example.org  kms3.example.org:1688  claimed (announced)    0s     0         0       -         bind: \x1b[2J\u202e
--            gone.example.org:1688  drained (in no pool)   26h00m  -         -       -         drained by nobody knows whom on 2026-02-28 10:00
+-            gone.example.org:1688  drained (in no pool)   26h00m  -         -       -         drained by nobody knows whom on 2026-02-28 10:00 UTC
 a row cannot be read
 `
 	squeeze := func(s string) string {

@@ -118,8 +118,11 @@ func read(status int, text []byte, out any, socket string) error {
 // explain says what to do about an error of the socket.
 func explain(err error, socket string) error {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("there is no socket %s: is the server running, and does a kms block of its Corefile say \"control %s\"? Another path is given by -socket", socket, socket)
+	case errors.Is(err, syscall.ECONNREFUSED) && other(socket) != "":
+		return fmt.Errorf("%s is not a socket (%s): -socket takes the path that a kms block of the server's Corefile gives to control",
+			socket, other(socket))
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nobody answers at %s: the server that made it is not running any more", socket)
 	case errors.Is(err, fs.ErrPermission):
@@ -128,6 +131,15 @@ func explain(err error, socket string) error {
 		return fmt.Errorf("the server at %s does not answer", socket)
 	}
 	return err
+}
+
+// other is what is at path that is not a socket.
+func other(path string) string {
+	file, err := os.Stat(path)
+	if err != nil || file.Mode().Type() == fs.ModeSocket {
+		return ""
+	}
+	return kind(file.Mode())
 }
 
 // owner says who may use the socket.

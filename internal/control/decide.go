@@ -21,7 +21,13 @@ func (s *Server) drain(in Request, by string) (Decision, error) {
 	d := pool.Drainage{By: by, Why: clean(in.Why, maxWhy), At: time.Now().Round(time.Second)}
 	k := s.kept()
 	pools, err := engine.Drain(s.Engine, k.store, endpoint, d)
-	out := k.decision(endpoint, pools, err)
+	out, failed := k.decision(endpoint, pools, err)
+	switch {
+	case errors.Is(failed, engine.ErrNoStore):
+		out.Notes = append(out.Notes, "it lasts until the server is restarted: there is no store in the Corefile")
+	case failed != nil:
+		out.Warnings = append(out.Warnings, fmt.Sprintf("it lasts until the server is restarted: it could not be stored: %v", failed))
+	}
 	if before := known[endpoint]; before != nil {
 		out.Notes = append(out.Notes, "it was drained already, "+describe(*before))
 	}
@@ -52,7 +58,14 @@ func (s *Server) undrain(in Request, by string) (Decision, error) {
 		return Decision{}, err
 	}
 	pools, err := engine.Undrain(s.Engine, k.store, endpoint)
-	out := k.decision(endpoint, pools, err)
+	out, failed := k.decision(endpoint, pools, err)
+	switch {
+	case errors.Is(failed, engine.ErrNoStore): // nothing would bring the drain back
+		out.Kept = true
+	case failed != nil:
+		out.Warnings = append(out.Warnings, fmt.Sprintf("it may be drained again when the server is restarted: that it is not could "+
+			"not be stored: %v", failed))
+	}
 	if before := known[endpoint]; before != nil {
 		out.Notes = append(out.Notes, "it was drained "+describe(*before))
 	} else {
@@ -87,9 +100,9 @@ func (s *Server) known() map[string]*pool.Drainage {
 	return all
 }
 
-// decision is what to tell of something that was done, and not kept if err says so.
-func (k keeping) decision(endpoint string, pools []engine.Pool, err error) Decision {
-	out := Decision{Version: Version, Host: endpoint, Pools: []string{}, Kept: err == nil}
+// decision is what to tell of something that was done. failed is why it is not kept: err, or what is wrong with the store.
+func (k keeping) decision(endpoint string, pools []engine.Pool, err error) (out Decision, failed error) {
+	out = Decision{Version: Version, Host: endpoint, Pools: []string{}, Kept: err == nil}
 	for _, p := range pools {
 		out.Pools = append(out.Pools, p.Name)
 	}
@@ -98,18 +111,12 @@ func (k keeping) decision(endpoint string, pools []engine.Pool, err error) Decis
 	if errors.Is(err, engine.ErrNoStore) && k.broken != nil {
 		err = k.broken
 	}
-	switch {
-	case errors.Is(err, engine.ErrNoStore):
-		out.Notes = append(out.Notes, "it lasts until the server is restarted: there is no store in the Corefile")
-	case err != nil:
-		out.Warnings = append(out.Warnings, fmt.Sprintf("it lasts until the server is restarted: it could not be stored: %v", err))
-	}
-	return out
+	return out, err
 }
 
 // describe is d in words.
 func describe(d pool.Drainage) string {
-	text := "by " + d.By + " on " + d.At.Format("2006-01-02 15:04")
+	text := "by " + d.By + " on " + d.At.UTC().Format("2006-01-02 15:04 UTC")
 	if d.By == "" {
 		text = "by nobody knows whom"
 	}

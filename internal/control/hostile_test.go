@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -220,10 +222,18 @@ func TestClientErrors(t *testing.T) {
 	serving.Go(func() { h.Serve(other) })
 	defer serving.Wait()
 	defer h.Close()
+	file := socketPath(t)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for socket, want := range map[string]string{
 		gone:    "is the server running",
 		dead:    "is not running any more",
 		foreign: "is not a coredns with kms",
+
+		filepath.Dir(gone):          "is not a socket (a directory): -socket takes",
+		file:                        "is not a socket (a file): -socket takes",
+		filepath.Join(file, "sock"): "is the server running",
 	} {
 		_, err := Client{Socket: socket}.Hosts(t.Context())
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), socket) {

@@ -178,9 +178,16 @@ func TestWithoutAStore(t *testing.T) {
 	if err != nil || d.Kept || len(d.Warnings) > 0 || len(d.Notes) != 1 || !strings.Contains(d.Notes[0], "no store") {
 		t.Errorf("Without a store: %+v, %v", d, err)
 	}
+	d, err = r.Undrain(t.Context(), Request{Host: "kms1.example.org"})
+	if err != nil || !d.Kept || len(d.Warnings) > 0 || len(d.Notes) != 1 || !strings.Contains(d.Notes[0], "it was drained by") {
+		t.Errorf("Put back without a store: %+v, %v", d, err)
+	}
+	if d, err = r.Undrain(t.Context(), Request{Host: "kms1.example.org"}); err != nil || fmt.Sprint(d.Notes) != "[it was not drained]" {
+		t.Errorf("Put back again: %+v, %v", d, err)
+	}
 	r.server.Keep(nil, errors.New("it is damaged"))
 	d, err = r.Undrain(t.Context(), Request{Host: "kms1.example.org"})
-	if err != nil || d.Kept || len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], "it is damaged") {
+	if err != nil || d.Kept || len(d.Warnings) != 1 || !strings.Contains(d.Warnings[0], "it may be drained again") || !strings.Contains(d.Warnings[0], "it is damaged") {
 		t.Errorf("With a store that could not be opened: %+v, %v", d, err)
 	}
 	if h, err := r.Hosts(t.Context()); err != nil || h.Note != "it is damaged" {

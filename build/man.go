@@ -141,6 +141,7 @@ func (p *page) paragraphs(all []string, section string) {
 		switch {
 		case strings.HasPrefix(text, "Exit status"):
 			of = "EXIT STATUS"
+			text = withoutHeading(text, "Exit status")
 		case strings.HasPrefix(text, "Example"):
 			of = "EXAMPLES"
 			_, text, _ = strings.Cut(text, "\n")
@@ -169,6 +170,16 @@ func (p *page) paragraphs(all []string, section string) {
 			p.line(".fi\n.RE")
 		}
 	}
+}
+
+// withoutHeading is a paragraph without what the heading of its section says already: "Heading:" alone on its first line, or
+// "Heading, as somebody has it:".
+func withoutHeading(text, heading string) string {
+	first, rest, _ := strings.Cut(text, "\n")
+	if first = strings.TrimLeft(strings.TrimPrefix(first, heading), ":, "); first == "" {
+		return rest
+	}
+	return strings.TrimSpace(strings.ToUpper(first[:1]) + first[1:] + "\n" + rest)
 }
 
 // flags writes the flags of cmd.

@@ -34,6 +34,9 @@ func TestManPages(t *testing.T) {
 				t.Errorf("%s is without %q", name, want)
 			}
 		}
+		if strings.Contains(string(text), "Exit status") {
+			t.Errorf("%s says under EXIT STATUS that it is one", name)
+		}
 		for _, f := range c.Flags {
 			if !strings.Contains(string(text), `\fB\-`+roff(f.Names()[0])+`\fR`) {
 				t.Errorf("%s is without -%s", name, f.Names()[0])

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -210,7 +212,32 @@ func wrongFlag(_ context.Context, cmd *cli.Command, err error, _ bool) error {
 			err = fmt.Errorf("there is no flag -%s; did you mean -%s?", word, near)
 		}
 	}
+	if m := wrongValue.FindStringSubmatch(err.Error()); m != nil {
+		err = fmt.Errorf("-%s %q: %s", m[2], m[1], wanted(cmd, m[2], m[3]))
+	}
 	return &outcome{command: cmd.Name, status: statusUnknown, err: wrongCall{err}}
+}
+
+// wrongValue is what the library says of a value: the value, the flag, and why in the words of what parsed it.
+var wrongValue = regexp.MustCompile(`(?s)^invalid value "(.*)" for flag -(\S+): (.*)$`)
+
+// wanted is what a value of the flag has to be, and reason if there is no more to say.
+func wanted(cmd *cli.Command, flag, reason string) string {
+	i := slices.IndexFunc(cmd.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), flag) })
+	if i < 0 {
+		return reason
+	}
+	switch cmd.Flags[i].(type) {
+	case *cli.DurationFlag:
+		return "a duration, as in 30s or 1h30m"
+	case *cli.IntFlag:
+		return "a whole number, of at most 18 digits"
+	case *cli.FloatFlag:
+		return "a number, as in 0.5"
+	case *cli.BoolFlag:
+		return "nothing, true or false"
+	}
+	return reason
 }
 
 // nearest is the one of names that word is a slip of the fingers away from: a letter too many, too few, wrong or swapped with

@@ -147,6 +147,7 @@ func TestStatusExit(t *testing.T) {
 		"refused":         {"-socket " + saying(t, `{"version":1,"error":"not today \u001b[2J | a=1"}`), 3, `KMS UNKNOWN - not today \x1b[2J / a=1` + "\n", ""},
 		"no server, JSON": {"-json -socket /nowhere/s", 3, "{\n  \"version\": 1,\n  \"status\": \"unknown\",\n  \"error\": \"there is no socket", "is the server running"},
 		"argument":        {"kms1", 3, "", "shows all there is"},
+		"not a time":      {"-interval soon", 3, "", `-interval "soon": a duration, as in 30s`},
 		"too often":       {"-interval 1ms", 3, "", "from 200ms"},
 		"both":            {"-once -watch", 3, "", "one of them"},
 	} {

@@ -60,7 +60,7 @@ func (u *unit) follow() error {
 	if len(instances) == 0 {
 		return errors.New("a configuration is read for no instance of CoreDNS")
 	}
-	i := instances[len(instances)-1] // CoreDNS lists it before it reads
+	i := instances[len(instances)-1]                         // CoreDNS lists it before it reads
 	i.OnRestart = slices.Insert(i.OnRestart, 0, u.reloading) // before whoever may break the reload off
 	i.OnRestartFailed = append(i.OnRestartFailed, func() error { return u.kept(i) })
 	const name = "kms-systemd"

@@ -48,6 +48,9 @@ func setup(c *caddy.Controller) error {
 	handler.Checked = allChecked
 	handler.Direct = straight
 	life := &life{generation: generation(c), sites: sites}
+	for _, s := range sites {
+		running.Expect(life.generation, s.Block)
+	}
 	if slices.ContainsFunc(sites, func(s *dnsface.Site) bool { return s.Update != nil }) {
 		dnsserver.GetConfig(c).AllowOpcode(dns.OpcodeUpdate)
 	}

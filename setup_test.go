@@ -218,6 +218,31 @@ func TestReloadKeepsHealth(t *testing.T) {
 	s.nothingLeft()
 }
 
+// TestReloadMovesAPoolToAnotherBlock: a reload that gives a block other hosts, and its old ones to a new block, hides neither
+// from those who look after pools.
+func TestReloadMovesAPoolToAnotherBlock(t *testing.T) {
+	k := keep(t)
+	port := freePort(t)
+	block := func(zone string, host int) string {
+		return fmt.Sprintf("%s:%d {\n bind 127.0.0.1\n kms {\n host 192.0.2.%d\n %s }\n}\n", zone, port, host, k.lines())
+	}
+	s := start(t, block("a.example", 1))
+	if err := s.reload(block("a.example", 2) + block("b.example", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := k.hosts(t), "192.0.2.1:1688 unchecked, 192.0.2.2:1688 unchecked"; got != want {
+		t.Errorf("The hosts are %q, want %q", got, want)
+	}
+	k.drain(t, "192.0.2.2")
+	for zone, want := range map[string]int{"a": 0, "b": 1} {
+		r, err := query(s.udp(0), "_vlmcs._tcp."+zone+".example.")
+		if err != nil || len(r.Answer) != want {
+			t.Errorf("%s.example, whose host is drained: %v, %v, want %d records", zone, r, err, want)
+		}
+	}
+	s.nothingLeft()
+}
+
 // TestReloadMovesRehearsalHosts: a listener that both files name stays open throughout.
 func TestReloadMovesRehearsalHosts(t *testing.T) {
 	a, b := freePort(t), freePort(t)

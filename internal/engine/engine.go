@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,8 @@ type Engine struct {
 	latest Generation
 	leases map[*Lease]struct{}
 	things map[string]*thing
+
+	expected map[Generation]map[string]bool // keys of the pools that a configuration holds, or is going to
 }
 
 // thing is something that runs for as long as a lease holds it.
@@ -45,7 +48,8 @@ type Lease struct {
 
 // New returns an empty engine.
 func New() *Engine {
-	return &Engine{leases: map[*Lease]struct{}{}, things: map[string]*thing{}, back: map[string]time.Time{}}
+	return &Engine{leases: map[*Lease]struct{}{}, things: map[string]*thing{}, back: map[string]time.Time{},
+		expected: map[Generation]map[string]bool{}}
 }
 
 // NextGeneration begins a new configuration.
@@ -149,6 +153,7 @@ func (e *Engine) Sweep(live func(Generation) bool) {
 			stopped = append(stopped, e.release(l)...)
 		}
 	}
+	maps.DeleteFunc(e.expected, func(g Generation, _ map[string]bool) bool { return !live(g) })
 	e.mu.Unlock()
 	stop(stopped)
 }

@@ -239,6 +239,47 @@ func TestPoolsAreSharedByWhatTheyProbe(t *testing.T) {
 	}
 }
 
+// TestAPoolThatMovesToAnotherBlockKeepsItsName: and nobody else gets it, though the block that it is named after has a new one.
+func TestAPoolThatMovesToAnotherBlockKeepsItsName(t *testing.T) {
+	e := New()
+	old := e.Lease(e.NextGeneration())
+	moves := holdPool(t, old, block("a.example.", "kms1.example.org."))
+	names := func(blocks ...config.Block) string {
+		g := e.NextGeneration()
+		for _, b := range blocks {
+			e.Expect(g, b)
+		}
+		next := e.Lease(g)
+		var all []string
+		for _, b := range blocks {
+			p := holdPool(t, next, b)
+			all = append(all, fmt.Sprintf("%s has %s", b.Zones[0], p.Name))
+		}
+		old.Release()
+		old = next
+		if n := len(Pools(e)); n != len(blocks) {
+			t.Errorf("%d pools are seen of %d: %v", n, len(blocks), all)
+		}
+		return strings.Join(all, ", ")
+	}
+	a, b := block("a.example.", "kms2.example.org."), block("b.example.", "kms1.example.org.")
+	want(t, "It moves", names(a, b), "a.example. has a.example#2, b.example. has a.example")
+	if p := holdPool(t, old, b); p.Pool != moves.Pool {
+		t.Error("The pool that moved is another")
+	}
+	a.Probe.Rise = 7
+	want(t, "The block that it left changes again", names(a, b), "a.example. has a.example#2, b.example. has a.example")
+	a.Probe.Rise, b.Probe.Rise = 8, 8
+	want(t, "Both change", names(a, b), "a.example. has a.example, b.example. has b.example")
+	discarded := e.NextGeneration()
+	e.Expect(discarded, b)
+	e.Sweep(func(g Generation) bool { return g != discarded })
+	if len(e.expected[discarded]) > 0 {
+		t.Error("What a discarded configuration was going to hold is still expected")
+	}
+	old.Release()
+}
+
 // TestHealthSurvivesAChangedBlock: a reload that adds a host and changes a weight does not forget what was known.
 func TestHealthSurvivesAChangedBlock(t *testing.T) {
 	e := New()

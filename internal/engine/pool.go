@@ -22,6 +22,7 @@ type Pool struct {
 // and views; a block that changed them in a reload gets a new pool that starts from what running pools know of its hosts.
 // means is asked for the ways of a new pool, by its name; stored is what is known of hosts that no running pool knows.
 func HoldPool(l *Lease, b config.Block, means func(name string) pool.Means, stored Memories) (Pool, error) {
+	l.engine.Expect(l.generation, b)
 	return Hold(l, poolKey(b), func() (Pool, func(context.Context), error) {
 		running := each[Pool](l.engine)
 		name := poolName(b.Zones[0], l.engine.namesOf(l.generation))
@@ -67,18 +68,24 @@ func advertised(b config.Block) (pool.Record, bool) {
 		Priority: a.Priority, Weight: a.Weight}, true
 }
 
-// namesOf is the names of the pools that a generation holds so far. Those of older ones are free to be taken over: a pool
-// that a reload replaces keeps its name in metrics.
+// Expect tells that the configuration of g is going to hold a pool for b, if it comes that far. Tell it of all blocks before the
+// first pool is held: what runs already and is going to be held keeps its name, which no other may get then.
+func (e *Engine) Expect(g Generation, b config.Block) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.expected[g] == nil {
+		e.expected[g] = make(map[string]bool)
+	}
+	e.expected[g][poolKey(b)] = true
+}
+
+// namesOf is the names of the running pools that a generation holds, or is going to. Those of others are free to be taken
+// over: a pool that a reload replaces keeps its name in metrics.
 func (e *Engine) namesOf(g Generation) map[string]bool {
 	taken := make(map[string]bool)
-	for l := range e.leases {
-		if l.generation != g {
-			continue
-		}
-		for _, key := range l.keys {
-			if p, ok := e.things[key].value.(Pool); ok {
-				taken[p.Name] = true
-			}
+	for key := range e.expected[g] {
+		if t := e.things[key]; t != nil {
+			taken[t.value.(Pool).Name] = true
 		}
 	}
 	return taken
@@ -97,7 +104,7 @@ func poolName(zone string, taken map[string]bool) string {
 }
 
 // Pools is the pools that configurations hold, in the order of their names. Of two with one name, which there are while a
-// reload replaces one by the other, it is the newer.
+// reload replaces one by the other, it is the newer. No configuration holds two with one name.
 func Pools(e *Engine) []Pool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -37,14 +37,9 @@ func (l *life) announced(s *dnsface.Site, p engine.Pool) error {
 		r.OnTrouble = func(err error) { log.Errorf("%s: %v", zone, err) }
 		return r, r.Run, nil
 	})
+	st := l.store()
 	if err == nil {
-		st := l.store()
-		err = r.Keep(st) // one that runs may have been kept elsewhere
-		l.again = append(l.again, func() {
-			if err := r.Keep(st); err != nil {
-				log.Errorf("%s: what is announced cannot be kept where it was: %v", zone, err)
-			}
-		})
+		err = r.Readable(st)
 	}
 	if err != nil {
 		if errors.Is(err, engine.ErrReleased) {
@@ -53,6 +48,11 @@ func (l *life) announced(s *dnsface.Site, p engine.Pool) error {
 		log.Errorf("%s: what was announced cannot be read, and no announcement is accepted until that is mended: %v", zone, err)
 		return nil
 	}
+	l.lease.Later(func() { // one that runs may have been kept elsewhere
+		if err := r.Keep(st); err != nil {
+			log.Errorf("%s: what is announced cannot be kept in the store that is named now: %v", zone, err)
+		}
+	})
 	r.Configure(u)
 	l.again = append(l.again, func() { r.Configure(u) })
 	s.Registry = r

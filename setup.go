@@ -148,7 +148,8 @@ type life struct {
 	before     engine.Generation // the latest generation when the restart began
 }
 
-// start takes what the blocks need: pools and rehearsal hosts. Whatever can fail, fails here.
+// start takes what the blocks need: pools and rehearsal hosts. Whatever can fail, fails here. What belongs to the store waits
+// until the configuration serves, which is now if there is none to be replaced.
 func (l *life) start() error {
 	sweep()
 	l.lease = running.Lease(l.generation)
@@ -156,7 +157,15 @@ func (l *life) start() error {
 		l.lease.Release()
 		return err
 	}
+	if running.First(l.generation) {
+		serve(l.generation)
+	}
 	return nil
+}
+
+// serve lets what the configurations from first on had left for later come into force: they serve now.
+func serve(first engine.Generation) {
+	running.Serve(func(g engine.Generation) bool { return g >= first })
 }
 
 func (l *life) take() error {
@@ -209,6 +218,7 @@ func (l *life) restartFailed() error {
 	l.restarting = false
 	for g := range alive() {
 		if g > l.before {
+			serve(g)
 			return nil
 		}
 	}
@@ -219,9 +229,10 @@ func (l *life) restartFailed() error {
 	return nil
 }
 
-// shutdown gives up what a reload replaced. When the process ends it does nothing yet: queries are still answered.
+// shutdown gives up what a reload replaced, which is how CoreDNS says that the new configuration serves. When the process ends it does nothing yet: queries are still answered.
 func (l *life) shutdown() error {
 	if l.restarting && l.lease != nil {
+		serve(l.generation + 1) // while what this one keeps things in is open
 		l.lease.Release()
 	}
 	return nil

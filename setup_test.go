@@ -227,6 +227,7 @@ func TestReloadMovesAPoolToAnotherBlock(t *testing.T) {
 		return fmt.Sprintf("%s:%d {\n bind 127.0.0.1\n kms {\n host 192.0.2.%d\n %s }\n}\n", zone, port, host, k.lines())
 	}
 	s := start(t, block("a.example", 1))
+	s.ask("_vlmcs._tcp.a.example.") // CoreDNS cannot stop a server that does not serve yet
 	if err := s.reload(block("a.example", 2) + block("b.example", 1)); err != nil {
 		t.Fatal(err)
 	}

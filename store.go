@@ -85,9 +85,11 @@ func (l *life) openStore() engine.Memories {
 	if st == nil {
 		return engine.Memories{}
 	}
-	if err := engine.AlignDrains(running, st); err != nil {
-		log.Errorf("drains that are in force cannot be stored: %v", err)
-	}
+	l.lease.Later(func() {
+		if err := engine.AlignDrains(running, st); err != nil {
+			log.Errorf("drains that are in force cannot be stored: %v", err)
+		}
+	})
 	stored, err := engine.LoadMemories(st)
 	if err != nil {
 		log.Errorf("not everything that is stored of hosts can be read: %v", err)
@@ -159,6 +161,7 @@ func (l *life) openControl() error {
 			return nil, nil, err
 		}
 		s := &control.Server{Engine: running, Status: (&status.Site{Source: live()}).API(), Log: func(line string) { log.Info(line) }}
+		s.Keep(l.store(), l.broken())
 		return s, func(ctx context.Context) {
 			if err := s.Serve(ctx, ln); err != nil {
 				log.Errorf("control %s: %v", l.controlPath, err)
@@ -169,8 +172,7 @@ func (l *life) openControl() error {
 		return err
 	}
 	st, broken := l.store(), l.broken()
-	s.Keep(st, broken)
-	l.again = append(l.again, func() { s.Keep(st, broken) })
+	l.lease.Later(func() { s.Keep(st, broken) })
 	return nil
 }
 
@@ -181,8 +183,7 @@ func (l *life) holdLedger() (*engine.Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	book.Keep(st)
-	l.again = append(l.again, func() { book.Keep(st) })
+	l.lease.Later(func() { book.Keep(st) })
 	return book, nil
 }
 

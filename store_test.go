@@ -238,6 +238,72 @@ func TestBrokenStores(t *testing.T) {
 	}
 }
 
+// TestAFailedReloadKeepsToItsStore: a reload that names another store, in which another host is drained and one more announced,
+// and fails, leaves who is drained and announced as it was, and both files. One that succeeds brings it all together.
+func TestAFailedReloadKeepsToItsStore(t *testing.T) {
+	k, other := keep(t), keep(t)
+	a, b, c := freePort(t), freePort(t), freePort(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := taken.Addr().(*net.TCPAddr).Port
+	text := func(lines string, rehearsed ...int) string {
+		return corefile(0, []int{a, b}, append([]int{a, b, c}, rehearsed...), "update {\n allow 127.0.0.0/8\n }\n"+lines)
+	}
+	kms1, kms2 := fmt.Sprintf("kms1.example.org:%d", a), fmt.Sprintf("kms2.example.org:%d", b)
+	s := start(t, text(other.lines()))
+	s.announce(c)
+	other.drain(t, "kms1.example.org")
+	drained := strings.Split(other.hosts(t), ", ")[0]
+	s.nothingLeft()
+	before, err := os.ReadFile(other.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	s = start(t, text(k.lines()))
+	k.drain(t, "kms2.example.org")
+	as := fmt.Sprintf("%s up, %s drained", kms1, kms2)
+	eventually(t, as, states)
+	for name, discarded := range map[string]string{
+		"at a rehearsal host":   text("store " + other.store + "\n rehearse 127.0.0.1:" + fmt.Sprint(port)),
+		"at its control socket": text("store " + other.store + "\n control " + k.socket + "x/s\n"),
+		"in another block": text("store "+other.store) + fmt.Sprintf(
+			"example.net:0 {\n bind 127.0.0.1\n kms {\n host 192.0.2.7\n rehearse %s\n }\n}\n", taken.Addr()),
+		"as it listens": text("store "+other.store) + fmt.Sprintf("example.net:%d {\n bind 127.0.0.1\n}\n", port),
+	} {
+		if err := s.reload(discarded); err == nil {
+			t.Fatalf("%s: the reload did not fail", name)
+
+		}
+		if got := states(); got != as {
+			t.Errorf("%s: after the reload that failed: %s, want %s", name, got, as)
+		}
+		if got, want := targets(s.ask(service)), fmt.Sprintf("0 %d", a); got != want {
+			t.Errorf("%s: answered %q, want %q", name, got, want)
+		}
+		if after, err := os.ReadFile(other.store); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("%s: the store that it named was changed: %v", name, err)
+		}
+	}
+	s.nothingLeft()
+	s = start(t, text(k.lines()))
+	if got := states(); got != as {
+		t.Errorf("After a restart: %s, want %s", got, as)
+	}
+	s.ask(service) // CoreDNS cannot stop a server that does not serve yet
+
+	if err := s.reload(text("store " + other.store + "\n control " + k.socket)); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.hosts(t); !strings.HasPrefix(got, drained) || strings.Count(got, " drained by ") != 2 || len(pools()[0].Hosts()) != 3 {
+		t.Errorf("After a reload that named the other store: %s, want %s, kms2 drained too, and kms9 announced", got, drained)
+	}
+	s.nothingLeft()
+}
+
 // TestLedgerSurvivesARestart: also when the store stands in another server block than the responder.
 func TestLedgerSurvivesARestart(t *testing.T) {
 	k := keep(t)

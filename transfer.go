@@ -66,8 +66,7 @@ func (l *life) transfer(s *dnsface.Site) error {
 		if err != nil {
 			return err
 		}
-		j.Configure(feed)
-		l.again = append(l.again, func() { j.Configure(feed) })
+		l.lease.Later(func() { j.Configure(feed) }) // one that runs may have been kept elsewhere
 		s.Journals[name] = j
 	}
 	return nil

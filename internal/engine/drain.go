@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -71,26 +72,34 @@ func AlignDrains(e *Engine, st *store.Store) error {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
 	stored, _ := LoadDrains(st) // LoadMemories says what cannot be read
-	drained := Drained(e)
+	back := make(map[string]bool)
 	for endpoint, d := range stored {
-		if _, ok := drained[endpoint]; !ok && !e.isBack(endpoint, d) {
-			e.tell(endpoint, func(p Pool) error { return p.Drain(endpoint, d) })
-			drained[endpoint] = d
+		back[endpoint] = e.isBack(endpoint, d)
+	}
+	drained := make(map[string]pool.Drainage)
+	for _, p := range Each[Pool](e) {
+		in := p.Drained()
+		for endpoint, d := range stored {
+			if _, ok := in[endpoint]; !ok && !back[endpoint] {
+				_ = p.Drain(endpoint, d) // an error says that it has not got the host, and remembers the drain
+			}
 		}
+		maps.Copy(drained, in)
+	}
+	maps.DeleteFunc(back, func(endpoint string, is bool) bool { _, ok := drained[endpoint]; return !is || ok })
+	maps.DeleteFunc(drained, func(endpoint string, _ pool.Drainage) bool { _, ok := stored[endpoint]; return ok })
+	if len(back)+len(drained) == 0 {
+		return nil
 	}
 	return st.Update(func(tx *store.Tx) error {
-		for endpoint := range stored {
-			if _, ok := drained[endpoint]; !ok {
-				if err := tx.Delete(store.Drains, endpoint); err != nil {
-					return err
-				}
+		for endpoint := range back {
+			if err := tx.Delete(store.Drains, endpoint); err != nil {
+				return err
 			}
 		}
 		for endpoint, d := range drained {
-			if tx.Get(store.Drains, endpoint) == nil {
-				if err := putDrain(tx, endpoint, d); err != nil {
-					return err
-				}
+			if err := putDrain(tx, endpoint, d); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -101,14 +110,7 @@ func AlignDrains(e *Engine, st *store.Store) error {
 func Drained(e *Engine) map[string]pool.Drainage {
 	all := make(map[string]pool.Drainage)
 	for _, p := range Each[Pool](e) {
-		for endpoint, m := range p.Remember() {
-			switch {
-			case m.Drainage != nil:
-				all[endpoint] = *m.Drainage
-			case m.Drained():
-				all[endpoint] = pool.Drainage{At: m.Since}
-			}
-		}
+		maps.Copy(all, p.Drained())
 	}
 	return all
 }
@@ -200,13 +202,10 @@ func (e *Engine) endpoints() map[string]bool {
 	return all
 }
 
-// tell tells every pool and returns those that have endpoint. No pool can be started meanwhile: it would take over what
-// another knew before it was told.
+// tell tells every pool and returns those that have endpoint. No pool starts meanwhile, since the caller holds e.deciding.
 func (e *Engine) tell(endpoint string, f func(Pool) error) []Pool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	var told []Pool
-	for _, p := range each[Pool](e) {
+	for _, p := range Each[Pool](e) {
 		has := slices.ContainsFunc(p.Hosts(), func(h pool.Status) bool { return h.Endpoint() == endpoint })
 		// One that has not got it remembers the drain, or forgets it, and an error only says that it has not got it.
 		if err := f(p); err == nil && has {

@@ -20,7 +20,7 @@ type Generation uint64
 
 // Engine is the table of what runs. Its methods may be called by any number of goroutines at once.
 type Engine struct {
-	deciding sync.Mutex           // held while a drain is stored and then told; taken before mu
+	deciding sync.Mutex           // held while a drain is stored and then told, and while a pool starts; taken before mu
 	back     map[string]time.Time // guarded by deciding: when somebody last put a host back, by endpoint, since stores may not know
 
 	mu     sync.Mutex
@@ -29,6 +29,13 @@ type Engine struct {
 	things map[string]*thing
 
 	expected map[Generation]map[string]bool // keys of the pools that a configuration holds, or is going to
+	later    []later                        // in the order of the calls of Later
+}
+
+// later is something to be done when the configuration of lease serves.
+type later struct {
+	lease *Lease
+	do    func()
 }
 
 // thing is something that runs for as long as a lease holds it.
@@ -74,6 +81,46 @@ func (e *Engine) Lease(g Generation) *Lease {
 	l := &Lease{engine: e, generation: g}
 	e.leases[l] = struct{}{}
 	return l
+}
+
+// Later has f called by Serve, when the configuration of l comes to serve. It is for what changes a thing that an older one
+// holds too: a configuration may be discarded before it serves, and then f is never called.
+func (l *Lease) Later(f func()) {
+	l.engine.mu.Lock()
+	defer l.engine.mu.Unlock()
+	if _, ok := l.engine.leases[l]; ok {
+		l.engine.later = append(l.engine.later, later{l, f})
+	}
+}
+
+// Serve does, in order, what was left for the moment when a configuration comes to serve, for each of which serves is true. It does
+// each once, and may be called again.
+func (e *Engine) Serve(serves func(Generation) bool) {
+	e.mu.Lock()
+	var now []later
+	e.later = slices.DeleteFunc(e.later, func(f later) bool {
+		if serves(f.lease.generation) {
+			now = append(now, f)
+			return true
+		}
+		return false
+	})
+	e.mu.Unlock()
+	for _, f := range now {
+		f.do()
+	}
+}
+
+// First is whether no configuration before g holds anything.
+func (e *Engine) First(g Generation) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for l := range e.leases {
+		if l.generation < g {
+			return false
+		}
+	}
+	return true
 }
 
 // ErrReleased is returned for a lease that was given back.
@@ -164,6 +211,7 @@ func (e *Engine) release(l *Lease) []*thing {
 		return nil
 	}
 	delete(e.leases, l)
+	e.later = slices.DeleteFunc(e.later, func(f later) bool { return f.lease == l })
 	var stopped []*thing
 	for _, key := range slices.Backward(l.keys) {
 		t := e.things[key]

@@ -83,6 +83,44 @@ func TestAFailedReloadLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestLater: what a configuration changes for others is done when it serves, in order and once, and never if it is discarded.
+func TestLater(t *testing.T) {
+	e := New()
+	var done []string
+	lease := func(g Generation, names ...string) *Lease {
+		l := e.Lease(g)
+		for _, n := range names {
+			l.Later(func() { done = append(done, n) })
+		}
+		return l
+	}
+	first, discarded, next := e.NextGeneration(), e.NextGeneration(), e.NextGeneration()
+	old := lease(first, "a", "b")
+	if !e.First(first) {
+		t.Error("Another configuration comes first")
+	}
+	e.Serve(func(Generation) bool { return true })
+	lease(discarded, "lost")
+	e.Sweep(func(g Generation) bool { return g != discarded })
+	lease(next, "released").Release()
+	l := lease(next, "c", "d")
+	if e.First(next) {
+		t.Error("A reload comes first")
+	}
+	e.Serve(func(g Generation) bool { return g < next })
+	old.Later(func() { done = append(done, "e") })
+	e.Serve(func(g Generation) bool { return g >= next })
+	e.Serve(func(g Generation) bool { return g >= next })
+	if got, want := strings.Join(done, " "), "a b c d"; got != want {
+		t.Errorf("Done: %s, want %s", got, want)
+	}
+	l.Release()
+	old.Release()
+	if old.Later(func() {}); len(e.later) != 0 {
+		t.Errorf("%d are left for leases that were released", len(e.later))
+	}
+}
+
 // TestLastTakenStopsFirst: what was built on something stops before it.
 func TestLastTakenStopsFirst(t *testing.T) {
 	e := New()

@@ -20,13 +20,16 @@ type Pool struct {
 
 // HoldPool returns the pool of b for l. Blocks that name the same hosts and probe them alike share one, whatever their zones
 // and views; a block that changed them in a reload gets a new pool that starts from what running pools know of its hosts.
-// means is asked for the ways of a new pool, by its name; stored is what is known of hosts that no running pool knows.
+// means is asked for the ways of a new pool, by its name; stored is what is known of hosts that no running pool knows, and
+// who is drained besides.
 func HoldPool(l *Lease, b config.Block, means func(name string) pool.Means, stored Memories) (Pool, error) {
 	l.engine.Expect(l.generation, b)
+	l.engine.deciding.Lock() // or it would start from what another pool knew before it was told of a drain
+	defer l.engine.deciding.Unlock()
 	return Hold(l, poolKey(b), func() (Pool, func(context.Context), error) {
 		running := each[Pool](l.engine)
 		name := poolName(b.Zones[0], l.engine.namesOf(l.generation))
-		p := pool.New(b.Hosts, b.Probe, means(name), remembered(running, b.Probe.Kind, stored))
+		p := pool.New(b.Hosts, b.Probe, means(name), remembered(running, b.Probe.Kind, l.engine.current(stored)))
 		if node, ok := advertised(b); ok {
 			p.Advertise(node)
 		}
@@ -121,8 +124,8 @@ func Pools(e *Engine) []Pool {
 }
 
 // remembered is what running pools know, by endpoint. Where several know a host, one that probes it as the new pool will
-// wins; a drain anywhere counts, since a person meant the host. Of hosts that none knows it is what is stored: that was read
-// a moment ago, and a drain may have been taken back since.
+// wins; a drain anywhere counts, since a person meant the host. Of hosts that none knows it is what is stored, and a stored
+// drain counts for the others too.
 func remembered(running []Pool, kind config.ProbeKind, stored Memories) map[string]pool.Memory {
 	all := make(map[string]pool.Memory)
 	for _, p := range running {
@@ -134,8 +137,11 @@ func remembered(running []Pool, kind config.ProbeKind, stored Memories) map[stri
 		}
 	}
 	for endpoint, m := range stored.of(kind) {
-		if _, ok := all[endpoint]; !ok {
+		if known, ok := all[endpoint]; !ok {
 			all[endpoint] = m
+		} else if !known.Drained() && m.Drained() {
+			known.Drainage = m.Drainage
+			all[endpoint] = known
 		}
 	}
 	return all

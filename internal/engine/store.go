@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/pool"
@@ -81,6 +82,13 @@ func (m Memories) of(kind config.ProbeKind) map[string]pool.Memory {
 		all[endpoint] = one
 	}
 	return all
+}
+
+// current is m, which was read a moment ago, without the drains that somebody took back since. The caller holds e.deciding.
+func (e *Engine) current(m Memories) Memories {
+	drains := maps.Clone(m.drains)
+	maps.DeleteFunc(drains, func(endpoint string, d pool.Drainage) bool { return e.isBack(endpoint, d) })
+	return Memories{health: m.health, drains: drains}
 }
 
 // SaveMemories makes st have what the pools of e know of their hosts now, and nothing older. Drains are not part of it: those

@@ -290,6 +290,31 @@ func TestAlignDrains(t *testing.T) {
 	}
 }
 
+// TestAStoredDrainMeansEveryPool: a reload's new pool has the drain of the store that it names from the start, and the others from
+// when they serve together. What a running pool says of a drain counts more.
+func TestAStoredDrainMeansEveryPool(t *testing.T) {
+	p := begin(t, filepath.Join(t.TempDir(), "kms.db"))
+	runs, err := HoldPool(p.Lease, block("example.org.", "kms1.example.org.", "kms2.example.org."), still, Memories{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := runs.Drain(kms2, drainage("bob", "patch day")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.store.Update(func(tx *store.Tx) error {
+		return errors.Join(putDrain(tx, kms1, drainage("alice", "disks")), putDrain(tx, kms2, drainage("alice", "disks")))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	started := p.pool("kms1.example.org.", "kms2.example.org.", "kms3.example.org.")
+	want(t, "The new pool", hosts(started), "kms1 drained by alice: disks, kms2 drained by bob: patch day, kms3 unchecked")
+	want(t, "The old one, till the new one serves", hosts(runs), "kms1 unchecked, kms2 drained by bob: patch day")
+	if err := AlignDrains(p.Engine, p.store); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "The old one then", hosts(runs), "kms1 drained by alice: disks, kms2 drained by bob: patch day")
+}
+
 // TestPutBackAfterTheClockWasSetBack: a store that could not take it does not bring the drain back, though by the clock the
 // drain is the later of the two.
 func TestPutBackAfterTheClockWasSetBack(t *testing.T) {

@@ -30,6 +30,14 @@ func (r *Registry) Keep(st *store.Store) error {
 	}
 }
 
+// Readable is whether Keep would find st, which may be nil, undamaged. It changes nothing.
+func (r *Registry) Readable(st *store.Store) error {
+	if st == nil {
+		return nil
+	}
+	return newBook().load(st, r.key)
+}
+
 // move is Keep, on Run's goroutine.
 func (r *Registry) move(st *store.Store) error {
 	if st == r.store {

@@ -28,8 +28,8 @@ type Engine struct {
 	leases map[*Lease]struct{}
 	things map[string]*thing
 
-	expected map[Generation]map[string]bool // keys of the pools that a configuration holds, or is going to
-	later    []later                        // in the order of the calls of Later
+	expected map[Generation]map[string][]string // zones of the blocks of a configuration, by the key of their pool
+	later    []later                            // in the order of the calls of Later
 }
 
 // later is something to be done when the configuration of lease serves.
@@ -56,7 +56,7 @@ type Lease struct {
 // New returns an empty engine.
 func New() *Engine {
 	return &Engine{leases: map[*Lease]struct{}{}, things: map[string]*thing{}, back: map[string]time.Time{},
-		expected: map[Generation]map[string]bool{}}
+		expected: map[Generation]map[string][]string{}}
 }
 
 // NextGeneration begins a new configuration.
@@ -200,7 +200,7 @@ func (e *Engine) Sweep(live func(Generation) bool) {
 			stopped = append(stopped, e.release(l)...)
 		}
 	}
-	maps.DeleteFunc(e.expected, func(g Generation, _ map[string]bool) bool { return !live(g) })
+	maps.DeleteFunc(e.expected, func(g Generation, _ map[string][]string) bool { return !live(g) })
 	e.mu.Unlock()
 	stop(stopped)
 }

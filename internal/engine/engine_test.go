@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
@@ -338,5 +340,59 @@ func TestHealthSurvivesAChangedBlock(t *testing.T) {
 		if s.State != want[i] {
 			t.Errorf("%s is %s, want %s", s.Endpoint(), s.State, want[i])
 		}
+	}
+}
+
+// TestAReloadTakesItsOwnVerdict: where blocks ask one host differently, and come to different ends, a changed block goes on with
+// what those probes found that are its own, or else with what its pool of before did.
+func TestAReloadTakesItsOwnVerdict(t *testing.T) {
+	slow := func(name string) pool.Means { // the host needs a second
+		m := still(name)
+		m.Probe = func(context.Context, []netip.Addr, uint16) probe.Result {
+			if name == "strict.example" {
+				return probe.Result{Outcome: probe.Timeout, Start: time.Now(), Err: errors.New("no answer for 200ms")}
+			}
+			return probe.Result{Outcome: probe.Passed, Start: time.Now()}
+		}
+		return m
+	}
+	for name, tt := range map[string]struct {
+		change func(strict, lax *config.Block)
+		want   string
+	}{
+		"another weight":         {func(strict, lax *config.Block) { lax.Hosts[0].Weight = 7 }, "strict down, lax up"},
+		"and in the other block": {func(strict, lax *config.Block) { strict.Hosts[0].Weight = 7 }, "strict down, lax up"},
+		"in both":                {func(strict, lax *config.Block) { strict.Hosts[0].Weight, lax.Hosts[0].Weight = 7, 7 }, "strict down, lax up"},
+		"another threshold":      {func(strict, lax *config.Block) { strict.Probe.Rise, lax.Probe.Rise = 7, 7 }, "strict down, lax up"},
+		"the other's probes":     {func(strict, lax *config.Block) { lax.Probe = strict.Probe; lax.Hosts[0].Weight = 7 }, "strict down, lax down"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := New()
+				strict, lax := block("strict.example.", "kms1.example.org."), block("lax.example.", "kms1.example.org.")
+				strict.Probe.Timeout, strict.Probe.Fall = 200*time.Millisecond, 1
+				for _, b := range []*config.Block{&strict, &lax} {
+					b.Hosts[0].Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+				}
+				load := func() string {
+					l := e.Lease(e.NextGeneration())
+					t.Cleanup(l.Release)
+					var all []string
+					for _, b := range []config.Block{strict, lax} {
+						p, err := HoldPool(l, b, slow, Memories{})
+						if err != nil {
+							t.Fatal(err)
+						}
+						all = append(all, fmt.Sprintf("%s %s", strings.TrimSuffix(b.Zones[0], ".example."), p.Hosts()[0].State))
+					}
+					return strings.Join(all, ", ")
+				}
+				want(t, "At the start", load(), "strict unchecked, lax unchecked")
+				time.Sleep(time.Second)
+				strict.Hosts, lax.Hosts = slices.Clone(strict.Hosts), slices.Clone(lax.Hosts)
+				tt.change(&strict, &lax)
+				want(t, "After the reload", load(), tt.want)
+			})
+		})
 	}
 }

@@ -27,9 +27,8 @@ func HoldPool(l *Lease, b config.Block, means func(name string) pool.Means, stor
 	l.engine.deciding.Lock() // or it would start from what another pool knew before it was told of a drain
 	defer l.engine.deciding.Unlock()
 	return Hold(l, poolKey(b), func() (Pool, func(context.Context), error) {
-		running := each[Pool](l.engine)
 		name := poolName(b.Zones[0], l.engine.namesOf(l.generation))
-		p := pool.New(b.Hosts, b.Probe, means(name), remembered(running, b.Probe.Kind, l.engine.current(stored)))
+		p := pool.New(b.Hosts, b.Probe, means(name), l.engine.remembered(l.generation, b, stored))
 		if node, ok := advertised(b); ok {
 			p.Advertise(node)
 		}
@@ -77,10 +76,15 @@ func (e *Engine) Expect(g Generation, b config.Block) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.expected[g] == nil {
-		e.expected[g] = make(map[string]bool)
+		e.expected[g] = make(map[string][]string)
 	}
-	e.expected[g][poolKey(b)] = true
+	key, zones := poolKey(b), zonesOf(b)
+	if all := e.expected[g][key]; !slices.Contains(all, zones) {
+		e.expected[g][key] = append(all, zones)
+	}
 }
+
+func zonesOf(b config.Block) string { return strings.Join(b.Zones, " ") }
 
 // namesOf is the names of the running pools that a generation holds, or is going to. Those of others are free to be taken
 // over: a pool that a reload replaces keeps its name in metrics.
@@ -123,20 +127,36 @@ func Pools(e *Engine) []Pool {
 	return slices.SortedFunc(maps.Values(newest), func(a, b Pool) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// remembered is what running pools know, by endpoint. Where several know a host, one that probes it as the new pool will
+// predecessor is whether another configuration than that of g has the pool called key for a block with the zones of b.
+func (e *Engine) predecessor(g Generation, b config.Block, key string) bool {
+	for other, blocks := range e.expected {
+		if other != g && slices.Contains(blocks[key], zonesOf(b)) {
+			return true
+		}
+	}
+	return false
+}
+
+// remembered is what running pools know, by endpoint, for a new pool of b. Where several know a host, pool.Memory.Merge says who
 // wins; a drain anywhere counts, since a person meant the host. Of hosts that none knows it is what is stored, and a stored
 // drain counts for the others too.
-func remembered(running []Pool, kind config.ProbeKind, stored Memories) map[string]pool.Memory {
+func (e *Engine) remembered(g Generation, b config.Block, stored Memories) map[string]pool.Memory {
 	all := make(map[string]pool.Memory)
-	for _, p := range running {
+	for key, t := range e.things {
+		p, ok := t.value.(Pool)
+		if !ok {
+			continue
+		}
+		predecessor := e.predecessor(g, b, key)
 		for endpoint, m := range p.Remember() {
+			m.Live.Predecessor = predecessor
 			if earlier, ok := all[endpoint]; ok {
-				m = earlier.Merge(m, kind)
+				m = earlier.Merge(m, b.Probe)
 			}
 			all[endpoint] = m
 		}
 	}
-	for endpoint, m := range stored.of(kind) {
+	for endpoint, m := range e.current(stored).of(b.Probe.Kind) {
 		if known, ok := all[endpoint]; !ok {
 			all[endpoint] = m
 		} else if !known.Drained() && m.Drained() {

@@ -99,7 +99,7 @@ func SaveMemories(st *store.Store, e *Engine) error {
 		for endpoint, m := range p.Remember() {
 			key := endpoint + " " + m.Kind.String()
 			if earlier, ok := now[key]; ok {
-				m = earlier.Merge(m, m.Kind)
+				m = earlier.Merge(m, config.Probe{Kind: m.Kind})
 			}
 			now[key] = m.Undrained()
 		}

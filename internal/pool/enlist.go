@@ -104,7 +104,7 @@ func (p *Pool) Dismiss(endpoint string) {
 	h, now := p.hosts[i], p.means.Now()
 	h.dismiss()
 	p.hosts = slices.Delete(p.hosts, i, i+1)
-	if left := h.memory(p.probing.Kind, now).leaving(); p.makePlace(left.Drained()) {
+	if left := p.memory(h, now).leaving(); p.makePlace(left.Drained()) {
 		p.remembered[endpoint] = left
 	}
 	p.publish(now)

@@ -22,11 +22,20 @@ type Memory struct {
 	Last      probe.Result
 	Reason    error
 	At        time.Time // when this was true
+	Live      Live
 }
 
-func (h *host) memory(kind config.ProbeKind, now time.Time) Memory {
-	return Memory{Kind: kind, Announced: h.announced, Health: h.health, Drainage: h.drainage, Addresses: h.addresses,
-		Since: h.since, Began: h.began, Last: h.last, Reason: h.reason, At: now}
+// Live is what of a Memory is of use within its process alone. It is not stored.
+type Live struct {
+	Here        bool         // the pool has the host; else it kept this for when it may be announced
+	Probing     config.Probe // how the pool that has it asks
+	Predecessor bool         // that pool is of the block which this is for; set by who gives it to New
+}
+
+// memory is what p knows of h.
+func (p *Pool) memory(h *host, now time.Time) Memory {
+	return Memory{Kind: p.probing.Kind, Announced: h.announced, Health: h.health, Drainage: h.drainage, Addresses: h.addresses,
+		Since: h.since, Began: h.began, Last: h.last, Reason: h.reason, At: now, Live: Live{Here: true, Probing: p.probing}}
 }
 
 // fresh is whether what m says of health may be believed by a pool that probes by kind.
@@ -94,10 +103,12 @@ func (h *host) trusts(m Memory) bool {
 	return true
 }
 
-// Merge is the better of two memories of one host for a pool that probes by kind: the one that rests on it, or else the
-// newer; drained if either is.
-func (m Memory) Merge(other Memory, kind config.ProbeKind) Memory {
-	if m.Kind == other.Kind && other.At.After(m.At) || m.Kind != kind && other.Kind == kind {
+// Merge is the better of two memories of one host for a pool that probes as p says: the one that rests on that kind of probe,
+// then on first-hand knowledge, then on the very same probes, whose verdict it would come to itself, then the predecessor's, or
+// else the newer; drained if either is.
+func (m Memory) Merge(other Memory, p config.Probe) Memory {
+	mine, its := m.suits(p), other.suits(p)
+	if its > mine || its == mine && other.At.After(m.At) {
 		m, other = other, m
 	}
 	m.Health.drained = m.Health.drained || other.Health.drained
@@ -105,4 +116,22 @@ func (m Memory) Merge(other Memory, kind config.ProbeKind) Memory {
 		m.Drainage = other.Drainage
 	}
 	return m
+}
+
+// suits is how well m suits a pool that probes as p says, as a number that grows with it.
+func (m Memory) suits(p config.Probe) int {
+	switch {
+	case m.Kind != p.Kind:
+		return 0
+	case !m.Live.Here:
+		return 1
+	}
+	n := 2
+	if m.Live.Probing == p {
+		n += 2
+	}
+	if m.Live.Predecessor {
+		n++
+	}
+	return n
 }

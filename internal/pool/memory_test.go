@@ -77,7 +77,7 @@ func TestMemoryHasNoMoreFields(t *testing.T) {
 		s := reflect.ValueOf(v)
 		for i := range s.NumField() {
 			name := s.Type().Name() + "." + s.Type().Field(i).Name
-			if s.Field(i).IsZero() && name != "Health.passes" {
+			if s.Field(i).IsZero() && name != "Health.passes" && name != "Memory.Live" {
 				t.Errorf("%s is not in the round trip", name)
 			}
 		}
@@ -138,18 +138,29 @@ func TestMerge(t *testing.T) {
 	young := Memory{Kind: config.ProbeRPC, Health: down, At: now}
 	other := Memory{Kind: config.ProbeTCP, Health: up, At: now}
 	drained := Memory{Kind: config.ProbeTCP, Health: play(up, "d", standard), Drainage: &Drainage{By: "ann"}, At: now}
+	asked := config.Probe{Kind: config.ProbeRPC, Timeout: time.Second}
+	live := func(m Memory, l Live) Memory { m.Live = l; return m }
+	alike, otherwise := Live{Here: true, Probing: asked}, Live{Here: true, Probing: config.Probe{Kind: config.ProbeRPC, Timeout: 2 * time.Second}}
+	before, beforeAlike := otherwise, alike
+	before.Predecessor, beforeAlike.Predecessor = true, true
 	for name, tt := range map[string]struct {
 		a, b    Memory
 		want    State
 		drained bool
 	}{
+		"first-hand knowledge":           {live(old, otherwise), young, Up, false},
+		"the very same probes":           {live(old, alike), live(young, otherwise), Up, false},
+		"of two such, the newer":         {live(old, alike), live(young, alike), Down, false},
+		"of two such, the predecessor's": {live(old, beforeAlike), live(young, alike), Up, false},
+		"the predecessor's":              {live(old, before), live(young, otherwise), Up, false},
+		"rather the same probes":         {live(old, alike), live(young, before), Up, false},
 		"the newer":                      {old, young, Down, false},
 		"the one that probes alike":      {young, other, Down, false},
 		"a drain anywhere":               {young, drained, Down, true},
 		"a drain in the better, too":     {drained, drained, Up, true},
 		"a drain and nothing else of it": {young, Memory{Drainage: &Drainage{By: "ann"}}, Down, true},
 	} {
-		for _, m := range []Memory{tt.a.Merge(tt.b, config.ProbeRPC), tt.b.Merge(tt.a, config.ProbeRPC)} {
+		for _, m := range []Memory{tt.a.Merge(tt.b, asked), tt.b.Merge(tt.a, asked)} {
 			if m.Health.believed != tt.want || m.Drained() != tt.drained || (m.Drainage != nil) != tt.drained {
 				t.Errorf("%s: got %+v", name, m)
 			}

@@ -111,6 +111,7 @@ func (p *Pool) keep(remembered map[string]Memory, now time.Time) {
 		for endpoint, m := range remembered {
 			useful := m.Drained() || m.fresh(p.probing.Kind, now)
 			if useful && m.Drained() == drained && len(p.remembered) < maxRemembered && p.find(endpoint) == nil {
+				m.Live = Live{}
 				p.remembered[endpoint] = m
 			}
 		}
@@ -190,7 +191,7 @@ func (p *Pool) Remember() map[string]Memory {
 	defer p.mu.Unlock()
 	now, all := p.means.Now(), maps.Clone(p.remembered)
 	for _, h := range p.hosts {
-		all[h.Endpoint()] = h.memory(p.probing.Kind, now)
+		all[h.Endpoint()] = p.memory(h, now)
 	}
 	return all
 }

@@ -77,6 +77,7 @@ func AlignDrains(e *Engine, st *store.Store) error {
 		back[endpoint] = e.isBack(endpoint, d)
 	}
 	drained := make(map[string]pool.Drainage)
+	defer e.forget()
 	for _, p := range Each[Pool](e) {
 		in := p.Drained()
 		for endpoint, d := range stored {
@@ -205,6 +206,7 @@ func (e *Engine) endpoints() map[string]bool {
 // tell tells every pool and returns those that have endpoint. No pool starts meanwhile, since the caller holds e.deciding.
 func (e *Engine) tell(endpoint string, f func(Pool) error) []Pool {
 	var told []Pool
+	defer e.forget()
 	for _, p := range Each[Pool](e) {
 		has := slices.ContainsFunc(p.Hosts(), func(h pool.Status) bool { return h.Endpoint() == endpoint })
 		// One that has not got it remembers the drain, or forgets it, and an error only says that it has not got it.

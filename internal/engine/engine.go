@@ -30,6 +30,7 @@ type Engine struct {
 
 	expected map[Generation]map[string][]string // zones of the blocks of a configuration, by the key of their pool
 	later    []later                            // in the order of the calls of Later
+	lore     map[Generation]*lore               // while a configuration loads; guarded by deciding too
 }
 
 // later is something to be done when the configuration of lease serves.
@@ -56,7 +57,7 @@ type Lease struct {
 // New returns an empty engine.
 func New() *Engine {
 	return &Engine{leases: map[*Lease]struct{}{}, things: map[string]*thing{}, back: map[string]time.Time{},
-		expected: map[Generation]map[string][]string{}}
+		expected: map[Generation]map[string][]string{}, lore: map[Generation]*lore{}}
 }
 
 // NextGeneration begins a new configuration.
@@ -97,6 +98,7 @@ func (l *Lease) Later(f func()) {
 // each once, and may be called again.
 func (e *Engine) Serve(serves func(Generation) bool) {
 	e.mu.Lock()
+	maps.DeleteFunc(e.lore, func(g Generation, _ *lore) bool { return serves(g) })
 	var now []later
 	e.later = slices.DeleteFunc(e.later, func(f later) bool {
 		if serves(f.lease.generation) {
@@ -200,6 +202,7 @@ func (e *Engine) Sweep(live func(Generation) bool) {
 			stopped = append(stopped, e.release(l)...)
 		}
 	}
+	maps.DeleteFunc(e.lore, func(g Generation, _ *lore) bool { return !live(g) })
 	maps.DeleteFunc(e.expected, func(g Generation, _ map[string][]string) bool { return !live(g) })
 	e.mu.Unlock()
 	stop(stopped)

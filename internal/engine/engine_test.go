@@ -396,3 +396,120 @@ func TestAReloadTakesItsOwnVerdict(t *testing.T) {
 		})
 	}
 }
+
+// manyBlocks is n blocks of three hosts each, which no other has.
+func manyBlocks(n int, weight uint16) []config.Block {
+	all := make([]config.Block, n)
+	for i := range all {
+		all[i] = block(fmt.Sprintf("z%d.example.", i))
+		for h := range 3 {
+			all[i].Hosts = append(all[i].Hosts, config.Host{Name: fmt.Sprintf("kms%d.z%d.example.", h, i), Port: 1688, Weight: weight})
+		}
+	}
+	return all
+}
+
+func load(tb testing.TB, e *Engine, blocks []config.Block) *Lease {
+	tb.Helper()
+	l := e.Lease(e.NextGeneration())
+	for _, b := range blocks {
+		e.Expect(l.generation, b)
+	}
+	for _, b := range blocks {
+		if _, err := HoldPool(l, b, still, Memories{}); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return l
+}
+
+// TestAPoolKeepsWhatItMayNeed: a reload's pools do not hand each other what is known of everybody's hosts.
+func TestAPoolKeepsWhatItMayNeed(t *testing.T) {
+	e := New()
+	blocks := manyBlocks(3, 0)
+	blocks[2].Update = &config.Update{}
+	old := load(t, e, blocks)
+	announced := config.Host{Name: "kms7.example.org.", Port: 1688}
+	for _, p := range Pools(e) {
+		for _, h := range p.Hosts() {
+			p.Served(h.Endpoint())
+		}
+		if p.Name == "z2.example" {
+			p.Enlist(announced, nil, true)
+		}
+	}
+	if _, err := Drain(e, nil, "kms8.example.org:1688", pool.Drainage{By: "alice"}); !errors.Is(err, ErrNoStore) {
+		t.Fatal(err)
+	}
+	changed := manyBlocks(3, 1)
+	changed[1].Update, changed[2].Update = &config.Update{}, &config.Update{}
+	changed[2].Hosts = changed[2].Hosts[1:] // of which the first may announce itself
+	next := load(t, e, changed)
+	old.Release()
+	defer next.Release()
+	var all []string
+	for _, p := range Pools(e) {
+		var others []string
+		for endpoint, m := range p.Remember() {
+			if !m.Live.Here {
+				others = append(others, endpoint)
+			}
+		}
+		slices.Sort(others)
+		all = append(all, p.Name+": "+strings.Join(others, " "))
+		for _, h := range p.Hosts() {
+			if h.State != pool.Up {
+				t.Errorf("%s: %s is %s, want what its predecessor knew", p.Name, h.Endpoint(), h.State)
+			}
+		}
+	}
+	want(t, "What they keep of other hosts", strings.Join(all, ", "), "z0.example: kms8.example.org:1688, "+
+		"z1.example: kms7.example.org:1688 kms8.example.org:1688, "+
+		"z2.example: kms0.z2.example:1688 kms7.example.org:1688 kms8.example.org:1688")
+}
+
+// TestADrainWhilePoolsStart: it holds for those that start before and after, whatever was collected meanwhile.
+func TestADrainWhilePoolsStart(t *testing.T) {
+	e := New()
+	a, b := block("a.example.", "kms1.example.org.", "kms2.example.org."), block("b.example.", "kms2.example.org.")
+	old := load(t, e, []config.Block{a})
+	l := e.Lease(e.NextGeneration())
+	a.Hosts[0].Weight = 7
+	before := holdPool(t, l, a)
+	if _, err := Drain(e, nil, kms2, drainage("alice", "disks")); !errors.Is(err, ErrNoStore) {
+		t.Fatal(err)
+	}
+	after := holdPool(t, l, b)
+	want(t, "Both", hosts(before)+"; "+hosts(after), "kms1 unchecked, kms2 drained by alice: disks; kms2 drained by alice: disks")
+	e.Serve(func(g Generation) bool { return g == l.generation })
+	if len(e.lore) > 0 {
+		t.Error("What was collected for a load outlives it")
+	}
+	old.Release()
+	l.Release()
+}
+
+// BenchmarkLoad is one start, and one reload that changes every block, with 300 pools of three hosts.
+func BenchmarkLoad(b *testing.B) {
+	for range b.N {
+		e := New()
+		b.StopTimer()
+		first, second := manyBlocks(300, 0), manyBlocks(300, 1)
+		b.StartTimer()
+		began := time.Now()
+		old := load(b, e, first)
+		started := time.Now()
+		next := load(b, e, second)
+		b.ReportMetric(float64(started.Sub(began).Milliseconds()), "ms/start")
+		b.ReportMetric(float64(time.Since(started).Milliseconds()), "ms/reload")
+		b.StopTimer()
+		kept := 0
+		for _, p := range Pools(e) {
+			kept += len(p.Remember())
+		}
+		b.ReportMetric(float64(kept), "memories")
+		old.Release()
+		next.Release()
+		b.StartTimer()
+	}
+}

@@ -65,25 +65,6 @@ func LoadMemories(st *store.Store) (Memories, error) {
 	return m, errors.Join(append(errs, err, drainsErr)...)
 }
 
-// of is what there is for a pool that probes by kind.
-func (m Memories) of(kind config.ProbeKind) map[string]pool.Memory {
-	all := make(map[string]pool.Memory)
-	for key, one := range m.health {
-		if key.kind == kind {
-			all[key.endpoint] = one
-		}
-	}
-	for endpoint, d := range m.drains {
-		one, ok := all[endpoint]
-		if !ok {
-			one.Since = d.At
-		}
-		one.Drainage = &d
-		all[endpoint] = one
-	}
-	return all
-}
-
 // current is m, which was read a moment ago, without the drains that somebody took back since. The caller holds e.deciding.
 func (e *Engine) current(m Memories) Memories {
 	drains := maps.Clone(m.drains)

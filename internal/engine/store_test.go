@@ -39,14 +39,16 @@ func begin(t *testing.T, path string) *process {
 	return p
 }
 
-// pool holds one of names, with what is stored.
+// pool holds one of names, to which hosts may announce themselves, with what is stored.
 func (p *process) pool(names ...string) Pool {
 	p.t.Helper()
 	stored, err := LoadMemories(p.store)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	held, err := HoldPool(p.Lease, block("example.org.", names...), still, stored)
+	b := block("example.org.", names...)
+	b.Update = &config.Update{}
+	held, err := HoldPool(p.Lease, b, still, stored)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -306,6 +308,8 @@ func TestAStoredDrainMeansEveryPool(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	p.Lease = p.Engine.Lease(p.Engine.NextGeneration())
+	defer p.Lease.Release()
 	started := p.pool("kms1.example.org.", "kms2.example.org.", "kms3.example.org.")
 	want(t, "The new pool", hosts(started), "kms1 drained by alice: disks, kms2 drained by bob: patch day, kms3 unchecked")
 	want(t, "The old one, till the new one serves", hosts(runs), "kms1 unchecked, kms2 drained by bob: patch day")

@@ -27,27 +27,21 @@ func (p *Pool) Drain(endpoint string, d Drainage) error {
 // that is not here at the moment is forgotten; if there is none, that is an error.
 func (p *Pool) Undrain(endpoint string) error { return p.tell(endpoint, Undrain, nil) }
 
-// Drained is the drains that are in force here, by endpoint, also those of hosts that may be announced. Of one that nobody
-// said anything of it has the time.
+// Drained is the drains that are in force here, by endpoint, also those of hosts that may be announced.
 func (p *Pool) Drained() map[string]Drainage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := make(map[string]Drainage)
-	note := func(endpoint string, d *Drainage, since time.Time) {
-		all[endpoint] = Drainage{At: since}
-		if d != nil {
-			all[endpoint] = *d
+	note := func(endpoint string, m Memory) {
+		if d, ok := m.Drain(); ok {
+			all[endpoint] = d
 		}
 	}
 	for endpoint, m := range p.remembered {
-		if m.Drained() {
-			note(endpoint, m.Drainage, m.Since)
-		}
+		note(endpoint, m)
 	}
 	for _, h := range p.hosts {
-		if h.health.drained {
-			note(h.Endpoint(), h.drainage, h.since)
-		}
+		note(h.Endpoint(), Memory{Health: h.health, Drainage: h.drainage, Since: h.since})
 	}
 	return all
 }

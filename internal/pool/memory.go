@@ -47,6 +47,14 @@ func (m Memory) fresh(kind config.ProbeKind, now time.Time) bool {
 // Drained is whether m is of a drained host.
 func (m Memory) Drained() bool { return m.Health.drained || m.Drainage != nil }
 
+// Drain is who drained the host that m is of, if somebody did. Of one that nobody said anything of it has the time.
+func (m Memory) Drain() (Drainage, bool) {
+	if m.Drainage != nil {
+		return *m.Drainage, true
+	}
+	return Drainage{At: m.Since}, m.Health.drained
+}
+
 // leaving is what remains of m, of a host that is dismissed: that it has everything to prove, which is newer than what other
 // pools and the store may have of it; and a person's decision.
 func (m Memory) leaving() Memory {

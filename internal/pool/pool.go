@@ -196,6 +196,17 @@ func (p *Pool) Remember() map[string]Memory {
 	return all
 }
 
+// Recall is what Remember has of endpoint, if anything.
+func (p *Pool) Recall(endpoint string) (Memory, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if h := p.find(endpoint); h != nil {
+		return p.memory(h, p.means.Now()), true
+	}
+	m, ok := p.remembered[endpoint]
+	return m, ok
+}
+
 // Served tells the pool that endpoint just served real traffic: it is a pass, and a down host is asked again soon. Unknown
 // endpoints are ignored: the pool may have been replaced since the call began. So are claimed ones: only probes prove a
 // claim, and a call that began before it was made is none of its.

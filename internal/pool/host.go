@@ -21,6 +21,7 @@ type host struct {
 	hinted      bool         // addresses are not resolved but what whoever announced the host had
 	since       time.Time    // when the state last changed
 	began       time.Time    // start of the failure that ended Up; zero while it does not fail, or if it was not up before
+	suspected   time.Time    // since when another pool, which began is from, suspected itself; zero if began is not from another
 	asked       bool         // a probe, or the look-up before it, has ended at least once, or another pool's knowledge was taken over
 	last        probe.Result // of the last probe that ended
 	reason      error        // the last failure that counted, nil since the last pass
@@ -72,9 +73,9 @@ func (h *host) take(e Event, t Thresholds, at, now time.Time) (Transition, bool)
 	h.health = next
 	switch {
 	case next.believed == Up:
-		h.began = time.Time{}
+		h.began, h.suspected = time.Time{}, time.Time{}
 	case before.believed == Up && e == Fail:
-		h.began = at
+		h.began, h.suspected = at, time.Time{}
 	}
 	if !changed {
 		return Transition{}, false

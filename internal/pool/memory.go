@@ -30,12 +30,17 @@ type Live struct {
 	Here        bool         // the pool has the host; else it kept this for when it may be announced
 	Probing     config.Probe // how the pool that has it asks
 	Predecessor bool         // that pool is of the block which this is for; set by who gives it to New
+	Suspected   time.Time    // since when that pool has suspected itself; zero if it does not
 }
 
 // memory is what p knows of h.
 func (p *Pool) memory(h *host, now time.Time) Memory {
+	live := Live{Here: true, Probing: p.probing}
+	if p.suspicion.active() {
+		live.Suspected = p.suspicion.since
+	}
 	return Memory{Kind: p.probing.Kind, Announced: h.announced, Health: h.health, Drainage: h.drainage, Addresses: h.addresses,
-		Since: h.since, Began: h.began, Last: h.last, Reason: h.reason, At: now, Live: Live{Here: true, Probing: p.probing}}
+		Since: h.since, Began: h.began, Last: h.last, Reason: h.reason, At: now, Live: live}
 }
 
 // fresh is whether what m says of health may be believed by a pool that probes by kind.
@@ -53,6 +58,12 @@ func (m Memory) Drain() (Drainage, bool) {
 		return *m.Drainage, true
 	}
 	return Drainage{At: m.Since}, m.Health.drained
+}
+
+// passedOn is m for a pool that has not got the host: it keeps it for itself and for its own successors.
+func (m Memory) passedOn() Memory {
+	m.Live.Here, m.Live.Probing, m.Live.Predecessor = false, config.Probe{}, false
+	return m
 }
 
 // leaving is what remains of m, of a host that is dismissed: that it has everything to prove, which is newer than what other
@@ -80,8 +91,13 @@ func (h *host) recall(m Memory, kind config.ProbeKind, now time.Time) {
 		if !m.Since.IsZero() {
 			h.since = m.Since
 		}
-		if now.Sub(m.Began) < hold {
-			h.began = m.Began // longer ago it is no reason to suspect ourselves, or each reload would be one again
+		suspected := m.Live.Suspected
+		if suspected.IsZero() {
+			suspected = m.Began
+		}
+		if now.Sub(suspected) < hold {
+			// Longer ago it is no reason to suspect ourselves, or each reload would be one again.
+			h.began, h.suspected = m.Began, suspected
 		}
 		h.asked = h.health.believed != Unchecked
 		if len(h.Host.Addresses) == 0 && len(m.Addresses) > 0 {

@@ -111,8 +111,7 @@ func (p *Pool) keep(remembered map[string]Memory, now time.Time) {
 		for endpoint, m := range remembered {
 			useful := m.Drained() || m.fresh(p.probing.Kind, now)
 			if useful && m.Drained() == drained && len(p.remembered) < maxRemembered && p.find(endpoint) == nil {
-				m.Live = Live{}
-				p.remembered[endpoint] = m
+				p.remembered[endpoint] = m.passedOn()
 			}
 		}
 	}
@@ -321,7 +320,8 @@ func (p *Pool) streaks() []streak {
 func (h *host) streak() streak {
 	failing := h.health.believed == Suspect || h.health.believed == Down
 	// One that is down and passed is on its way back: what it says ends nothing before it is.
-	return streak{failing: failing, began: h.began, spoke: failing && h.last.Outcome != probe.Passed && h.last.Outcome.Spoke()}
+	spoke := failing && h.last.Outcome != probe.Passed && h.last.Outcome.Spoke()
+	return streak{failing: failing, began: h.began, suspected: h.suspected, spoke: spoke}
 }
 
 func (p *Pool) members() []member {

@@ -608,6 +608,73 @@ func TestAReloadIsNoReasonToSuspectOurselves(t *testing.T) {
 	})
 }
 
+// TestAReloadDoesNotProlongSuspicion: nor does it end it early, however often it comes, and neither does a restart. Whoever
+// is announced again counts like those of the Corefile.
+func TestAReloadDoesNotProlongSuspicion(t *testing.T) {
+	const dies, near = 5 * time.Second, 12 * time.Second // it ends when a probe does, and those are ten seconds apart
+	suspected := func(t *testing.T, in []config.Host, enlist func(*Pool), stored bool, reloads ...time.Duration) (from, to time.Duration) {
+		w := newWorld()
+		p := run(t, w, in, nil)
+		enlist(p)
+		time.Sleep(dies)
+		w.kill(silent, 1, 2)
+		for range 15 * 60 {
+			time.Sleep(time.Second)
+			now := time.Since(w.start)
+			for _, at := range reloads {
+				if now == at {
+					m := p.Remember()
+					if stored {
+						for endpoint, one := range m {
+							one.Live = Live{}
+							m[endpoint] = one
+						}
+					}
+					p = run(t, w, in, m)
+					enlist(p)
+				}
+			}
+			if c := p.Snapshot().Condition; c == SelfSuspected && from == 0 {
+				from = now
+			} else if c != SelfSuspected && from != 0 {
+				return from, now
+			}
+		}
+		t.Fatal("It suspects itself for ever")
+		return 0, 0
+	}
+	two := func(p *Pool) {
+		for _, h := range hosts(2) {
+			p.Enlist(h, nil, true)
+		}
+	}
+	for name, reloads := range map[string][]time.Duration{
+		"early":      {30 * time.Second},
+		"late":       {5 * time.Minute},
+		"very late":  {5*time.Minute + 8*time.Second},
+		"many times": {time.Minute, 2 * time.Minute, 3 * time.Minute, 4 * time.Minute, 5 * time.Minute},
+		"two a time": {100 * time.Second, 101 * time.Second},
+	} {
+		for _, announced := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, announced %v", name, announced), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					in, enlist := hosts(2), func(*Pool) {}
+					if announced {
+						in, enlist = nil, two
+					}
+					_, without := suspected(t, in, enlist, false)
+					if _, got := suspected(t, in, enlist, false, reloads...); (got - without).Abs() > near {
+						t.Errorf("It suspects itself till %s, without a reload till %s", got, without)
+					}
+					if _, got := suspected(t, in, enlist, true, reloads...); (got - without).Abs() > near {
+						t.Errorf("Over restarts it suspects itself till %s, without one till %s", got, without)
+					}
+				})
+			})
+		}
+	}
+}
+
 // TestAReloadDelaysNoVerdict: whenever a reload comes, it costs a dead host's detection no more than the probe that it broke off.
 func TestAReloadDelaysNoVerdict(t *testing.T) {
 	const dies, down, timeout = 5 * time.Second, 16500 * time.Millisecond, 2 * time.Second // without a reload

@@ -7,9 +7,10 @@ const hold = 5 * time.Minute
 
 // streak is the present run of failures of one host that is neither drained nor unproved, as far as suspicion needs it.
 type streak struct {
-	failing bool      // suspect or down
-	began   time.Time // start of the first failed probe; zero if the host was not up before
-	spoke   bool      // the host itself answered, wrongly: not the network's fault
+	failing   bool      // suspect or down
+	began     time.Time // start of the first failed probe; zero if the host was not up before
+	suspected time.Time // since when another pool suspected itself for it; zero if it failed here
+	spoke     bool      // the host itself answered, wrongly: not the network's fault
 }
 
 // suspicion is the pool's doubt in this machine: when all hosts fail together, what they share is us. A value, changed by
@@ -23,7 +24,7 @@ func (s suspicion) active() bool { return !s.since.IsZero() && !s.spent }
 
 // next is s at now, for these hosts. Suspicion begins when no host is left that does not fail, and those which went last,
 // two at the least, went within one another's interval; a host that failed long before is no witness. It ends when a host
-// passes, when one of the burst is heard to answer wrongly, or after hold.
+// passes, when one of the burst is heard to answer wrongly, or after hold, of which another pool's suspicion of the same burst is a part.
 func (s suspicion) next(now time.Time, hosts []streak, interval time.Duration) suspicion {
 	for _, h := range hosts {
 		if !h.failing {
@@ -37,7 +38,7 @@ func (s suspicion) next(now time.Time, hosts []streak, interval time.Duration) s
 	case witnesses < 2 || spoke:
 		return suspicion{}
 	case s.since.IsZero():
-		return suspicion{since: now}
+		return suspicion{since: suspected(hosts, interval, now)}
 	case now.Sub(s.since) >= hold:
 		s.spent = true
 	}
@@ -54,6 +55,24 @@ func burst(hosts []streak, interval time.Duration) (n int, spoke bool) {
 		}
 	}
 	return n, spoke
+}
+
+// suspected is since when others suspected themselves for the burst; now if any host of it failed here.
+func suspected(hosts []streak, interval time.Duration, now time.Time) time.Time {
+	var since time.Time
+	last := lastFailure(hosts)
+	for _, h := range hosts {
+		if !h.inBurst(last, interval) {
+			continue
+		}
+		if h.suspected.IsZero() {
+			return now
+		}
+		if h.suspected.After(since) {
+			since = h.suspected
+		}
+	}
+	return since
 }
 
 func lastFailure(hosts []streak) time.Time {

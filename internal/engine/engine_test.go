@@ -360,11 +360,11 @@ func TestAReloadTakesItsOwnVerdict(t *testing.T) {
 		change func(strict, lax *config.Block)
 		want   string
 	}{
-		"another weight":         {func(strict, lax *config.Block) { lax.Hosts[0].Weight = 7 }, "strict down, lax up"},
-		"and in the other block": {func(strict, lax *config.Block) { strict.Hosts[0].Weight = 7 }, "strict down, lax up"},
-		"in both":                {func(strict, lax *config.Block) { strict.Hosts[0].Weight, lax.Hosts[0].Weight = 7, 7 }, "strict down, lax up"},
-		"another threshold":      {func(strict, lax *config.Block) { strict.Probe.Rise, lax.Probe.Rise = 7, 7 }, "strict down, lax up"},
-		"the other's probes":     {func(strict, lax *config.Block) { lax.Probe = strict.Probe; lax.Hosts[0].Weight = 7 }, "strict down, lax down"},
+		"another weight":         {func(_, lax *config.Block) { lax.Hosts[0].Weight = 7 }, "strict down, lax up"},
+		"and in the other block": {func(strict, _ *config.Block) { strict.Hosts[0].Weight = 7 }, "strict down, lax up"},
+		"in both":                {func(s, l *config.Block) { s.Hosts[0].Weight, l.Hosts[0].Weight = 7, 7 }, "strict down, lax up"},
+		"another threshold":      {func(s, l *config.Block) { s.Probe.Rise, l.Probe.Rise = 7, 7 }, "strict down, lax up"},
+		"the other's probes":     {func(s, l *config.Block) { l.Probe, l.Hosts[0].Weight = s.Probe, 7 }, "strict down, lax down"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

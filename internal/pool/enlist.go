@@ -39,11 +39,14 @@ func (p *Pool) Enlist(c config.Host, hints []netip.Addr, proved bool) {
 	if !proved {
 		h.health.believed = Claimed
 	}
+	var before Live
 	if m, ok := p.remembered[c.Endpoint()]; ok {
-		h.recall(m, p.probing.Kind, now)
+		if h.recall(m, p.probing.Kind, now) {
+			before = m.Live
+		}
 		delete(p.remembered, c.Endpoint()) // what it does from now on is known first-hand
 	}
-	p.schedule(h, now)
+	p.schedule(h, before, now)
 	if len(p.hosts) == 0 {
 		p.answered = now // there was nothing to ask till now
 	}

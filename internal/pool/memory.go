@@ -31,11 +31,12 @@ type Live struct {
 	Probing     config.Probe // how the pool that has it asks
 	Predecessor bool         // that pool is of the block which this is for; set by who gives it to New
 	Suspected   time.Time    // since when that pool has suspected itself; zero if it does not
+	Due         time.Time    // when that pool would have asked next, or began to ask if it was asking; zero if the look-up decided
 }
 
 // memory is what p knows of h.
 func (p *Pool) memory(h *host, now time.Time) Memory {
-	live := Live{Here: true, Probing: p.probing}
+	live := Live{Here: true, Probing: p.probing, Due: h.due}
 	if p.suspicion.active() {
 		live.Suspected = p.suspicion.since
 	}
@@ -69,7 +70,8 @@ func (m Memory) passedOn() Memory {
 // leaving is what remains of m, of a host that is dismissed: that it has everything to prove, which is newer than what other
 // pools and the store may have of it; and a person's decision.
 func (m Memory) leaving() Memory {
-	left := Memory{Kind: m.Kind, Announced: true, Health: Health{believed: Claimed, drained: m.Health.drained}, Drainage: m.Drainage, At: m.At}
+	left := Memory{Kind: m.Kind, Announced: true, Drainage: m.Drainage, At: m.At}
+	left.Health = Health{believed: Claimed, drained: m.Health.drained}
 	if m.Drained() {
 		left.Since = m.Since
 	}
@@ -83,10 +85,11 @@ func (m Memory) Undrained() Memory {
 	return m
 }
 
-// recall makes h, a new host, start from m, unless m is too old to be believed or rests on another kind of probe. Given
-// addresses win over remembered ones. Who has to prove that it serves is not let off by a memory of something else.
-func (h *host) recall(m Memory, kind config.ProbeKind, now time.Time) {
-	if m.fresh(kind, now) && h.trusts(m) {
+// recall makes h, a new host, start from m, and reports that, unless m is too old to be believed or rests on another kind of
+// probe. Given addresses win over remembered ones. Who has to prove that it serves is not let off by a memory of something else.
+func (h *host) recall(m Memory, kind config.ProbeKind, now time.Time) bool {
+	believed := m.fresh(kind, now) && h.trusts(m)
+	if believed {
 		h.health, h.last, h.reason = m.Health, m.Last, m.Reason
 		if !m.Since.IsZero() {
 			h.since = m.Since
@@ -113,6 +116,7 @@ func (h *host) recall(m Memory, kind config.ProbeKind, now time.Time) {
 			h.since = m.Drainage.At
 		}
 	}
+	return believed
 }
 
 // trusts is whether what m says of health can be taken over. A host of the Corefile is no claim, whatever it was before. A

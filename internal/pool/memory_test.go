@@ -84,6 +84,20 @@ func TestMemoryHasNoMoreFields(t *testing.T) {
 	}
 }
 
+// TestLiveIsNotStored: it means nothing to another process.
+func TestLiveIsNotStored(t *testing.T) {
+	m := flapper(time.Now())
+	without, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Live = Live{Here: true, Probing: config.Default().Probe, Predecessor: true, Suspected: m.At, Due: m.At}
+	with, err := json.Marshal(m)
+	if err != nil || string(with) != string(without) {
+		t.Errorf("%v: stored as %s, want %s", err, with, without)
+	}
+}
+
 func TestDamagedMemoryJSON(t *testing.T) {
 	good, err := json.Marshal(flapper(time.Now()))
 	if err != nil {

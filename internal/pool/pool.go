@@ -90,13 +90,14 @@ func New(hosts []config.Host, p config.Probe, means Means, remembered map[string
 	}
 	for _, c := range hosts {
 		h := &host{Host: c, addresses: c.Addresses, since: now}
-		if m, ok := remembered[c.Endpoint()]; ok {
-			h.recall(m, p.Kind, now)
+		var before Live
+		if m, ok := remembered[c.Endpoint()]; ok && h.recall(m, p.Kind, now) {
+			before = m.Live
 		}
 		if len(c.Addresses) == 0 {
 			h.lookupDue = now
 		}
-		pool.schedule(h, now)
+		pool.schedule(h, before, now)
 		pool.hosts = append(pool.hosts, h)
 	}
 	pool.keep(remembered, now)
@@ -119,16 +120,20 @@ func (p *Pool) keep(remembered map[string]Memory, now time.Time) {
 
 // schedule sets the first probe of h, a new host. One that a predecessor was about to ask waits no longer than it would have had
 // to there, and one that it was asking, which it broke off, is asked at once: else a reload would be time won for the dead.
-func (p *Pool) schedule(h *host, now time.Time) {
+func (p *Pool) schedule(h *host, before Live, now time.Time) {
 	if len(h.addresses) == 0 {
 		return // the look-up decides
 	}
 	h.due = now.Add(time.Duration((p.means.Jitter() + 1) / 2 * float64(spread)))
-	if !h.last.Start.IsZero() {
-		next := h.last.Start.Add(pause(h.health, p.probing, false))
-		if next.Before(now) {
-			next = now
-		}
+	next := before.Due
+	if next.IsZero() && !h.last.Start.IsZero() { // it is from the store
+		next = h.last.Start.Add(pause(h.health, p.probing, false))
+	}
+	switch {
+	case next.IsZero():
+	case next.Before(now):
+		h.due = now
+	default:
 		h.due = earlier(h.due, next)
 	}
 }

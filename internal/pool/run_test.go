@@ -612,12 +612,13 @@ func TestAReloadIsNoReasonToSuspectOurselves(t *testing.T) {
 // is announced again counts like those of the Corefile.
 func TestAReloadDoesNotProlongSuspicion(t *testing.T) {
 	const dies, near = 5 * time.Second, 12 * time.Second // it ends when a probe does, and those are ten seconds apart
-	suspected := func(t *testing.T, in []config.Host, enlist func(*Pool), stored bool, reloads ...time.Duration) (from, to time.Duration) {
+	suspected := func(t *testing.T, in []config.Host, enlist func(*Pool), stored bool, reloads ...time.Duration) time.Duration {
 		w := newWorld()
 		p := run(t, w, in, nil)
 		enlist(p)
 		time.Sleep(dies)
 		w.kill(silent, 1, 2)
+		began := false
 		for range 15 * 60 {
 			time.Sleep(time.Second)
 			now := time.Since(w.start)
@@ -634,14 +635,14 @@ func TestAReloadDoesNotProlongSuspicion(t *testing.T) {
 					enlist(p)
 				}
 			}
-			if c := p.Snapshot().Condition; c == SelfSuspected && from == 0 {
-				from = now
-			} else if c != SelfSuspected && from != 0 {
-				return from, now
+			suspects := p.Snapshot().Condition == SelfSuspected
+			if began && !suspects {
+				return now
 			}
+			began = began || suspects
 		}
-		t.Fatal("It suspects itself for ever")
-		return 0, 0
+		t.Fatal("It suspects itself for ever, or never")
+		return 0
 	}
 	two := func(p *Pool) {
 		for _, h := range hosts(2) {
@@ -662,11 +663,11 @@ func TestAReloadDoesNotProlongSuspicion(t *testing.T) {
 					if announced {
 						in, enlist = nil, two
 					}
-					_, without := suspected(t, in, enlist, false)
-					if _, got := suspected(t, in, enlist, false, reloads...); (got - without).Abs() > near {
+					without := suspected(t, in, enlist, false)
+					if got := suspected(t, in, enlist, false, reloads...); (got - without).Abs() > near {
 						t.Errorf("It suspects itself till %s, without a reload till %s", got, without)
 					}
-					if _, got := suspected(t, in, enlist, true, reloads...); (got - without).Abs() > near {
+					if got := suspected(t, in, enlist, true, reloads...); (got - without).Abs() > near {
 						t.Errorf("Over restarts it suspects itself till %s, without one till %s", got, without)
 					}
 				})
@@ -693,6 +694,56 @@ func TestAReloadDelaysNoVerdict(t *testing.T) {
 			if got := p.Hosts()[0].State; got != Down {
 				t.Errorf("After a reload at %s it is %s at %s", at, got, down+timeout)
 			}
+		})
+	}
+}
+
+// TestAReloadAsksNoLater: a new pool asks at once whom the old one was asking, and the others no later than that would have, jitter
+// included; from the store it is the pause since the last probe. Nobody waits longer than at a start.
+func TestAReloadAsksNoLater(t *testing.T) {
+	for name, tt := range map[string]struct {
+		at        time.Duration // of the reload; the probes are at 0 s and 9 s, and the second takes 2 s
+		announced bool
+		stored    bool
+		want      time.Duration
+	}{
+		"while it is asked":                {at: 9500 * time.Millisecond, want: 9500 * time.Millisecond},
+		"the same, announced":              {at: 9500 * time.Millisecond, announced: true, want: 9500 * time.Millisecond},
+		"just before it is":                {at: 8900 * time.Millisecond, want: 9 * time.Second},
+		"the same, announced again":        {at: 8900 * time.Millisecond, announced: true, want: 9 * time.Second},
+		"just before, but from the store":  {at: 8900 * time.Millisecond, stored: true, want: 9900 * time.Millisecond},
+		"long before":                      {at: 5 * time.Second, want: 6 * time.Second},
+		"long before, from the store":      {at: 5 * time.Second, stored: true, want: 6 * time.Second},
+		"while it is asked, but the store": {at: 9500 * time.Millisecond, stored: true, want: 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.jitter = func() float64 { return -1 } // the soonest
+				in := hosts(1)
+				begin := func(m map[string]Memory) *Pool {
+					if !tt.announced {
+						return run(t, w, in, m)
+					}
+					p := run(t, w, nil, m)
+					p.Enlist(in[0], nil, true)
+					return p
+				}
+				old := begin(nil)
+				time.Sleep(time.Second)
+				w.kill(silent, 1)
+				time.Sleep(tt.at - time.Second)
+				w.jitter = func() float64 { return 1 } // as late as may be
+				m := old.Remember()
+				if tt.stored {
+					one := m["192.0.2.1:1688"]
+					one.Live = Live{}
+					m["192.0.2.1:1688"] = one
+				}
+				if got := begin(m).Hosts()[0].Next.Sub(w.start); got != tt.want {
+					t.Errorf("Asked at %s, want %s", got, tt.want)
+				}
+			})
 		})
 	}
 }

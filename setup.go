@@ -229,7 +229,8 @@ func (l *life) restartFailed() error {
 	return nil
 }
 
-// shutdown gives up what a reload replaced, which is how CoreDNS says that the new configuration serves. When the process ends it does nothing yet: queries are still answered.
+// shutdown gives up what a reload replaced; that is how CoreDNS says that the new configuration serves. When the process ends it
+// does nothing yet: queries are still answered.
 func (l *life) shutdown() error {
 	if l.restarting && l.lease != nil {
 		serve(l.generation + 1) // while what this one keeps things in is open

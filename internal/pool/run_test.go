@@ -136,15 +136,21 @@ func (w *world) Probed(endpoint string, _ probe.Result) {
 func (w *world) Gone(endpoint string) { w.gone = append(w.gone, endpoint) }
 
 func (w *world) Changed(t Transition) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.changedAt = append(w.changedAt, time.Since(w.start))
 	w.changes = append(w.changes, fmt.Sprintf("%s %s %s", time.Since(w.start).Round(10*time.Millisecond), t.Host, t.To))
 }
 
 func (w *world) Resolved(endpoint string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.resolving = append(w.resolving, fmt.Sprintf("%s %s %v", time.Since(w.start).Round(time.Second), endpoint, err))
 }
 
 func (w *world) Settled(from, c Condition, after time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.settling = append(w.settling, fmt.Sprintf("%s %s→%s", time.Since(w.start).Round(time.Second), from, c))
 }
 

@@ -15,16 +15,17 @@ const (
 	RefusedConnections                // too many connections in all
 	RefusedClient                     // too many connections of this client
 	RefusedRate                       // too many requests of this client in the last minute
+	RefusedLoop                       // this very message is under way here: it has been round
 )
 
-var refusalWords = [...]string{"network", "connections", "client", "rate"}
+var refusalWords = [...]string{"network", "connections", "client", "rate", "loop"}
 
 // String returns the word that stands in metrics.
 func (r Refusal) String() string { return refusalWords[r] }
 
 // Refusals is every reason, for those who prepare a row for each.
 func Refusals() []Refusal {
-	return []Refusal{RefusedNetwork, RefusedConnections, RefusedClient, RefusedRate}
+	return []Refusal{RefusedNetwork, RefusedConnections, RefusedClient, RefusedRate, RefusedLoop}
 }
 
 // Limits bound what clients may take. Everywhere, a negative number is no limit.

@@ -25,6 +25,7 @@ type Gateway struct {
 	admission *admission
 	upstreams upstreams
 	memory    memory
+	underWay  underWay
 	copies    chan copyJob
 	groups    atomic.Uint32
 
@@ -93,6 +94,9 @@ func (g *Gateway) Connections() int { return g.admission.open() }
 // started have ended. It returns nil once ctx is done, and otherwise the error
 // that made ln unusable.
 func (g *Gateway) Serve(ctx context.Context, ln net.Listener) error {
+	if at, ok := ln.Addr().(*net.TCPAddr); ok {
+		g.upstreams.own.Store(&own{at.AddrPort()})
+	}
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	copying, stopCopies := context.WithCancel(ctx)
 	defer stopCopies()

@@ -2,6 +2,7 @@ package kmsresponder
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -18,8 +19,9 @@ func BenchmarkVisit(b *testing.B) {
 			b.ReportAllocs()
 			b.SetParallelism(8)
 			var once sync.Once
+			var clients atomic.Int64
 			b.RunParallel(func(p *testing.PB) {
-				message := messageV4(1)
+				message := messageV4(int(clients.Add(1)))
 				for p.Next() {
 					if _, hr, err := callOnce(to, message); err != nil || hr != 0 {
 						once.Do(func() { b.Errorf("%v, %v", hr, err) })

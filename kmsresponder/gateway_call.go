@@ -3,6 +3,7 @@ package kmsresponder
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -31,6 +32,7 @@ type gatewayCall struct {
 	client   ledger.Client
 	deadline time.Time
 	record   CallRecord
+	underWay uint64 // of gateway.underWay
 
 	believed bool             // a host that was asked was believed alive
 	again    bool             // all hosts have been asked once
@@ -80,12 +82,18 @@ func (c *gatewayCall) begin(ctx context.Context, g *Gateway, from netip.Addr, cl
 		c.end()
 		return kmswire.InvalidData, 0, false
 	}
+	var first bool
+	if c.underWay, first = g.underWay.begin(message, from); !first {
+		s.Observer.Refused(RefusedLoop, from)
+		return 0, dcerpc.StatusServerTooBusy, false
+	}
 	return 0, 0, true
 }
 
 // verdict ends the call, for which a host answered response or none did. It
 // returns what the client is answered.
 func (c *gatewayCall) verdict(response []byte) ([]byte, kmswire.HRESULT, dcerpc.Status) {
+	c.gateway.underWay.end(c.underWay)
 	c.end()
 	if r := c.record.Result; r == NoHost || r == Failed {
 		return nil, 0, dcerpc.StatusServerTooBusy
@@ -235,6 +243,17 @@ func (c *gatewayCall) heard(t target, a hostAnswer, began time.Time, s *pool.Sna
 	case Silent:
 		// It would cost the second round what it cost the first.
 		c.exclude(t.endpoint)
+	case Faulted:
+		// Another responder has asked all of its hosts, four times, or was asked this
+		// by whoever has it from here. A round more for each round of ours would
+		// multiply with every responder on the way.
+		if errors.Is(a.err, hostFault{dcerpc.StatusServerTooBusy}) {
+			c.exclude(t.endpoint)
+		}
+	case Local:
+		if errors.Is(a.err, errOwn) {
+			c.exclude(t.endpoint)
+		}
 	}
 	c.mute = c.mute || !t.down && !a.outcome.answered()
 	c.record.Failovers++

@@ -16,18 +16,18 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
 )
 
-// asking is a bind and requests of clients 0 to n-1, as calls 3 to n+2.
-func asking(n int) []byte {
+// asking is a bind and requests of n clients from first, as calls 3 to n+2.
+func asking(first, n int) []byte {
 	b := bind(2, dcerpc.NDR32)
 	for i := range n {
-		b = append(b, requestOf(uint32(3+i), whole, 0, 0, kmswire.AppendRequestStub(nil, messageV4(i), false))...)
+		b = append(b, requestOf(uint32(3+i), whole, 0, 0, kmswire.AppendRequestStub(nil, messageV4(first+i), false))...)
 	}
 	return b
 }
 
 // answeredAll reports what is wrong if what is to be read from conn are not the
-// answers to asking(n) and then, if it ends, the end.
-func answeredAll(conn net.Conn, n int, ends bool) error {
+// answers to asking(first, n) and then, if it ends, the end.
+func answeredAll(conn net.Conn, first, n int, ends bool) error {
 	s := &session{conn: conn, in: dcerpc.NewReader(conn, 0), call: 2}
 	if p, err := s.answer(); err != nil || p.Type != dcerpc.TypeBindAck {
 		return fmt.Errorf("bind was answered %v, %w", p.Type, err)
@@ -40,7 +40,7 @@ func answeredAll(conn net.Conn, n int, ends bool) error {
 		}
 		response, hr, err := kmswire.ParseResponseStub(stub, false)
 		if err == nil {
-			err = rightful(messageV4(i), response)
+			err = rightful(messageV4(first+i), response)
 		}
 		if hr != 0 || err != nil {
 			return fmt.Errorf("answer %d of %d: %v, %w", i, n, hr, err)
@@ -69,12 +69,12 @@ func TestLoopAnswersAll(t *testing.T) {
 			<-h.asked
 		}
 		const n = 5
-		pdus := asking(n)
+		pdus := asking(0, n)
 		for name, parts := range map[string][][]byte{
 			"in one":     {pdus},
 			"an octet":   {pdus[:1], pdus[1:]},
-			"one behind": {asking(1), pdus[len(asking(1)):]},
-			"in halves":  {asking(2)[:len(asking(2))-20], pdus[len(asking(2))-20:]},
+			"one behind": {asking(0, 1), pdus[len(asking(0, 1)):]},
+			"in halves":  {asking(0, 2)[:len(asking(0, 2))-20], pdus[len(asking(0, 2))-20:]},
 		} {
 			what := fmt.Sprintf("%s, parked %v", name, parked)
 			conn := dial(t, addr)
@@ -91,7 +91,7 @@ func TestLoopAnswersAll(t *testing.T) {
 				h.waitAsked(t)
 			}
 			close(h.letGo)
-			if err := answeredAll(conn, n, true); err != nil {
+			if err := answeredAll(conn, 0, n, true); err != nil {
 				t.Errorf("%s: %v", what, err)
 			}
 			h.letGo = make(chan struct{})
@@ -128,7 +128,6 @@ func TestLoopHandsOver(t *testing.T) {
 	}
 	startHost(t, h)
 	addr, g, stop := startGateway(t, GatewayConfig{Pool: poolOf(hostAt(h.addr, 0)), Limits: Limits{Connections: -1, Client: -1, Rate: -1}})
-	pdus := asking(6)
 	var clients sync.WaitGroup
 	for n := range 8 {
 		clients.Go(func() {
@@ -139,17 +138,19 @@ func TestLoopHandsOver(t *testing.T) {
 					return
 				}
 				conn.SetDeadline(time.Now().Add(30 * time.Second))
-				first := (n*25 + i) * 7 % len(pdus)
-				conn.Write(pdus[:first])
-				conn.Write(pdus[first:])
+				visit := n*25 + i
+				pdus := asking(10*visit, 6) // nobody else sends these
+				half := visit * 7 % len(pdus)
+				conn.Write(pdus[:half])
+				conn.Write(pdus[half:])
 				switch i % 3 {
 				case 0:
-					err = answeredAll(conn, 6, false)
+					err = answeredAll(conn, 10*visit, 6, false)
 				case 1:
 					conn.(*net.TCPConn).CloseWrite()
-					err = answeredAll(conn, 6, true)
+					err = answeredAll(conn, 10*visit, 6, true)
 				default: // without waiting for the others
-					err = answeredAll(conn, 3, false)
+					err = answeredAll(conn, 10*visit, 3, false)
 					conn.(*net.TCPConn).SetLinger(i % 2)
 				}
 				if err != nil {

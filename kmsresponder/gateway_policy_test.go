@@ -304,7 +304,7 @@ func TestGatewayAdmission(t *testing.T) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range Refusals() {
-		if w.refused[r] != 1 {
+		if r != RefusedLoop && w.refused[r] != 1 {
 			t.Errorf("%v: %d refused", r, w.refused[r])
 		}
 	}

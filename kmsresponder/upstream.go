@@ -25,6 +25,7 @@ const (
 // Any number of goroutines may use it.
 type upstream struct {
 	endpoint string
+	own      *atomic.Pointer[own] // upstreams.own
 
 	silent   atomic.Pointer[time.Time]      // when it last was, by the monotonic clock: somebody may set the other; nil since it answered
 	answered atomic.Pointer[netip.AddrPort] // the address that last took a connection
@@ -110,7 +111,11 @@ func (u *upstream) dial(addresses []netip.Addr, port uint16, until time.Time) (*
 	for i, a := range addresses {
 		part := time.Until(until) / time.Duration(len(addresses)-i)
 		address := netip.AddrPortFrom(a, port)
-		c, err := dialUpstream(address, time.Now().Add(part))
+		var here own
+		if at := u.own.Load(); at != nil {
+			here = *at
+		}
+		c, err := dialUpstream(address, time.Now().Add(part), here)
 		if err == nil {
 			if len(addresses) > 1 {
 				u.answered.Store(&address)
@@ -134,7 +139,8 @@ func (u *upstream) wasSilent(now time.Time) bool {
 // change of configuration. The map is replaced, never changed.
 type upstreams struct {
 	all atomic.Pointer[map[string]*upstream]
-	mu  sync.Mutex // writers'
+	own atomic.Pointer[own] // where the gateway listens; nil: nowhere yet
+	mu  sync.Mutex          // writers'
 
 	closed bool // guarded by mu
 }
@@ -156,7 +162,7 @@ func (s *upstreams) get(endpoint string) *upstream {
 	if u := grown[endpoint]; u != nil {
 		return u
 	}
-	u := &upstream{endpoint: endpoint, closed: s.closed}
+	u := &upstream{endpoint: endpoint, own: &s.own, closed: s.closed}
 	grown[endpoint] = u
 	s.all.Store(&grown)
 	return u

@@ -65,13 +65,21 @@ var bindRequest = func() []byte {
 
 const firstCall = 2 // as Windows begins
 
-// dialUpstream connects to address and binds, until the time given.
-func dialUpstream(address netip.AddrPort, until time.Time) (*upstreamConn, error) {
+// dialUpstream connects to address and binds, until the time given; not if that
+// is here.
+func dialUpstream(address netip.AddrPort, until time.Time, here own) (*upstreamConn, error) {
+	if here.is(address, netip.Addr{}) {
+		return nil, errOwn
+	}
 	// A connection that idles for longer than keep-alives take was closed before.
 	d := net.Dialer{Deadline: until, KeepAlive: -1}
 	conn, err := d.Dial("tcp", address.String())
 	if err != nil {
 		return nil, err
+	}
+	if at, ok := conn.LocalAddr().(*net.TCPAddr); ok && here.is(address, at.AddrPort().Addr()) {
+		conn.Close()
+		return nil, errOwn
 	}
 	c := &upstreamConn{
 		conn:    conn,
@@ -216,7 +224,7 @@ func classify(err error) Outcome {
 		return Faulted
 	case errors.As(err, &network) && network.Timeout():
 		return Silent
-	case slices.ContainsFunc(local, func(e error) bool { return errors.Is(err, e) }):
+	case errors.Is(err, errOwn), slices.ContainsFunc(local, func(e error) bool { return errors.Is(err, e) }):
 		return Local
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
 		return Dead

@@ -23,7 +23,7 @@ func TestUpstreamParks(t *testing.T) {
 	here, u := []netip.Addr{address.Addr()}, new(upstream)
 	open := func() *upstreamConn {
 		t.Helper()
-		c, err := dialUpstream(address, time.Now().Add(20*time.Second))
+		c, err := dialUpstream(address, time.Now().Add(20*time.Second), own{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestUpstreamsForget(t *testing.T) {
 	all := new(upstreams)
 	defer all.close()
 	used := all.get(h.addr)
-	c, err := dialUpstream(netip.MustParseAddrPort(h.addr), time.Now().Add(20*time.Second))
+	c, err := dialUpstream(netip.MustParseAddrPort(h.addr), time.Now().Add(20*time.Second), own{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestUpstreamAddresses(t *testing.T) {
 	h := startHost(t, &host{addr: "127.0.0.7:0"})
 	address := netip.MustParseAddrPort(h.addr)
 	addresses := []netip.Addr{netip.MustParseAddr("127.0.0.8"), address.Addr()}
-	u := new(upstream)
+	u := new(upstreams).get(h.addr)
 	for range 2 {
 		c, err := u.dial(addresses, address.Port(), time.Now().Add(20*time.Second))
 		if err != nil || c.address != address {

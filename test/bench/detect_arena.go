@@ -65,7 +65,7 @@ func newDetection(ctx context.Context, b bench, number int) (d *detection, err e
 	if err := d.others.awaitListening(ctx, d.hosts[1:]...); err != nil {
 		return d, err
 	}
-	if d.visits, err = recordVisits(ctx, d.hosts[1], 20); err != nil {
+	if d.visits, err = recordVisits(ctx, d.hosts[1], int(2*patience/callEvery)); err != nil {
 		return d, err
 	}
 	dir := filepath.Join(b.dir, fmt.Sprintf("detect-%d", number))
@@ -256,6 +256,7 @@ func (c caller) callOn(ctx context.Context, end time.Time) (s lossSample) {
 	tick := time.NewTicker(callEvery)
 	defer tick.Stop()
 	began := 0
+	// A client comes again when nobody waits for its last visit any more: a responder takes a message twice at a time, not more.
 	for time.Now().Before(end) && ctx.Err() == nil && began < cap(results) {
 		v := c.visits[began%len(c.visits)]
 		began++

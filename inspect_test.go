@@ -186,7 +186,7 @@ func TestInspectLeavesNothing(t *testing.T) {
 	ready 127.0.0.1:%d
 	kms {
 		host 127.0.0.1:%d
-		responder 127.0.0.1:%d
+		responder 127.0.0.2:%d
 		rehearse 127.0.0.1:%d
 		update {
 			allow 127.0.0.0/8

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -66,9 +67,20 @@ func (p *blockParser) block() error {
 		return p.c.Err(err.Error())
 	}
 	if err := p.site.Block.Validate(); err != nil {
-		return p.c.Err(err.Error())
+		return p.invalid("", err)
 	}
 	return nil
+}
+
+// invalid is err, of Validate, with words in front of it and the line of what it is about, if it says so; else the parser's.
+func (p *blockParser) invalid(words string, err error) error {
+	var m config.Misplaced
+	if errors.As(err, &m) {
+		if at, ok := p.site.Places[m.What]; ok {
+			return fmt.Errorf("%s:%d - Error during parsing: %s%w", at.File, at.Line, words, err) // as Controller.Err has it
+		}
+	}
+	return p.c.Err(words + err.Error())
 }
 
 // zones takes the zones of the directive or, without any, those of the server block.

@@ -29,13 +29,18 @@ func (p *blockParser) responder(args []string) error {
 		"warm":      one("warm N", func(v string) (err error) { r.Warm, err = number("warm", v); return }),
 		"budget":    one("budget DURATION", func(v string) (err error) { r.Budget, err = duration("budget", v); return }),
 		"advertise": func(args []string) (err error) { r.Advertise, err = advertise(args); return },
-		"limit":     func(args []string) error { return limit(&r, args) },
+		"limit": func(args []string) error {
+			for i := 0; i < len(args); i += 2 {
+				p.stands("responder limit " + args[i])
+			}
+			return limit(&r, args)
+		},
 	})
 	if err != nil {
 		return err
 	}
 	if err := r.Validate(); err != nil {
-		return p.c.Errf("responder: %v", err)
+		return p.invalid("responder: ", err)
 	}
 	p.site.Responder = &r
 	return nil
@@ -69,7 +74,7 @@ func (p *blockParser) rehearse(args []string) error {
 		return err
 	}
 	if err := r.Validate(); err != nil {
-		return p.c.Errf("rehearse: %v", err)
+		return p.invalid("rehearse: ", err)
 	}
 	p.site.Rehearse = append(p.site.Rehearse, r)
 	return nil

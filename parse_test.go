@@ -172,19 +172,23 @@ func TestParseErrors(t *testing.T) {
 		"responder option":         {"responder {\npolcy spread\n}", 3, `unknown option "polcy": one of advertise, allow, budget, limit, policy, warm`},
 		"responder option twice":   {"responder {\nwarm 1\nwarm 2\n}", 4, "warm twice"},
 		"allow":                    {"responder {\nallow everybody\n}", 3, "a network, as in 10.0.0.0/8"},
-		"allow nobody":             {"responder {\nallow\n}", 4, "at least one"},
+		"allow nobody":             {"responder {\nallow\n}", 3, "at least one"},
 		"allow mapped":             {"responder {\nallow ::ffff:10.0.0.0/104\n}", 3, "an IPv4 network as such"},
 		"allow unmasked":           {"responder {\nallow 10.0.0.1/8\n}", 3, "write 10.0.0.0/8"},
 		"policy":                   {"responder {\npolicy random\n}", 3, "one of concentrate, spread"},
 		"policy without a word":    {"responder {\npolicy\n}", 3, "policy concentrate|spread"},
-		"warm":                     {"responder {\nwarm 51\n}", 4, "from 0 (off) to 50"},
-		"budget":                   {"responder {\nbudget 10ms\n}", 4, "from 1s to 1m"},
-		"limit":                    {"responder {\nlimit rate 0\n}", 4, "limit rate 0: from 1"},
+		"warm":                     {"responder {\nwarm 51\n}", 3, "from 0 (off) to 50"},
+		"budget":                   {"responder {\nbudget 10ms\n}", 3, "from 1s to 1m"},
+		"limit":                    {"responder {\nlimit rate 0\n}", 3, "limit rate 0: from 1"},
 		"limit of what":            {"responder {\nlimit speed 9\n}", 3, "one of client, connections, rate"},
 		"advertise":                {"responder {\nadvertise\n}", 3, "advertise NAME"},
-		"advertise a wrong name":   {"responder {\nadvertise kms_1.example.org\n}", 4, "not a host name"},
-		"advertise a host":         {"host kms1.example.org\nresponder {\nadvertise kms1.example.org\n}", 6, "give the name of this machine"},
-		"rehearse interval":        {"rehearse 127.0.0.1:1 {\nactivation_interval 1s\n}", 4, "whole minutes from 15m to 720h"},
+		"advertise a wrong name":   {"responder {\nadvertise kms_1.example.org\n}", 3, "not a host name"},
+		"advertise a host":         {"host kms1.example.org\nresponder {\nadvertise kms1.example.org\n}", 4, "give the name of this machine"},
+		"limit of two":             {"responder {\nlimit rate 0\nlimit client 5\n}", 3, "limit rate 0: from 1"},
+		"host is the responder":    {"host 192.0.2.1:99\nresponder 192.0.2.1:99 {\nwarm 1\n}", 2, "host 192.0.2.1:99: 192.0.2.1:99 is the responder of this block"},
+		"address is the responder": {"responder 127.0.0.1:99\nhost a.b:99 address 192.0.2.1 address 127.0.0.1\nttl 9s", 3, "host a.b:99: 127.0.0.1:99 is the responder"},
+		"loopback is everywhere":   {"responder :1688\nhost 127.0.0.2\nttl 9s", 3, "give the KMS host's own address"},
+		"rehearse interval":        {"rehearse 127.0.0.1:1 {\nactivation_interval 1s\n}", 3, "whole minutes from 15m to 720h"},
 		"rehearse group":           {"rehearse 127.0.0.1:1 {\ngroup gold\n}", 3, "one of any, client-vl"},
 		"update without a block":   {"update", 2, "update: nobody could announce a host"},
 		"update by nobody":         {"update {\nlease 24h\n}", 4, `say who may with "allow 192.0.2.0/24" or "key NAME"`},
@@ -196,23 +200,23 @@ func TestParseErrors(t *testing.T) {
 		"update allow unmasked":    {"update {\nallow 10.0.0.1/8\n}", 3, "write 10.0.0.0/8"},
 		"update key":               {"update {\nkey\n}", 3, "key NAME [from CIDR...] [target PATTERN...]"},
 		"update key name":          {"update {\nkey a..b\n}", 3, `key "a..b": the name of a TSIG key`},
-		"update key of the root":   {"update {\nkey .\n}", 4, "the name of a TSIG key"},
-		"update key twice":         {"update {\nkey a.example\nkey A.example.\n}", 5, "key a.example. twice"},
+		"update key of the root":   {"update {\nkey .\n}", 3, "the name of a TSIG key"},
+		"update key twice":         {"update {\nkey a.example\nkey A.example.\n}", 4, "key a.example. twice"},
 		"update key option":        {"update {\nkey a 10.0.0.0/8\n}", 3, `key a: unknown option "10.0.0.0/8": one of from, target`},
 		"update key from":          {"update {\nkey a from target b.c\n}", 3, "key a: from without a value"},
 		"update key from twice":    {"update {\nkey a from ::1 from ::1\n}", 3, "key a: from twice"},
 		"update key from where":    {"update {\nkey a from 10.0.0.1/8\n}", 3, "key a: from 10.0.0.1/8: bits behind the mask: write 10.0.0.0/8"},
 		"update key target":        {"update {\nkey a from ::1 target\n}", 3, "key a: target without a value"},
-		"update target":            {"update {\nkey a target *\n}", 4, "without target it is any host"},
-		"update target inside":     {"update {\nkey a target kms*.example.org\n}", 4, "not a host name"},
-		"update target label":      {"update {\nkey a target *.*.example.org\n}", 4, "as in *.example.org"},
-		"update target twice":      {"update {\nkey a target *.b *.B.\n}", 4, "target *.b. twice"},
-		"update target long":       {"update {\nkey a target *." + strings.Repeat("a.", 127) + "\n}", 4, "at most 251"},
+		"update target":            {"update {\nkey a target *\n}", 3, "without target it is any host"},
+		"update target inside":     {"update {\nkey a target kms*.example.org\n}", 3, "not a host name"},
+		"update target label":      {"update {\nkey a target *.*.example.org\n}", 3, "as in *.example.org"},
+		"update target twice":      {"update {\nkey a target *.b *.B.\n}", 3, "target *.b. twice"},
+		"update target long":       {"update {\nkey a target *." + strings.Repeat("a.", 127) + "\n}", 3, "at most 251"},
 		"update lease":             {"update {\nobserve\nlease soon\n}", 4, `lease "soon": a duration`},
-		"update lease short":       {"update {\nobserve\nlease 59m\n}", 5, "lease 59m0s: from 1h to 2160h"},
-		"update lease long":        {"update {\nobserve\nlease 2161h\n}", 5, "from 1h to 2160h"},
-		"update max 0":             {"update {\nobserve\nmax 0\n}", 5, "max 0: from 1 to 256"},
-		"update max":               {"update {\nobserve\nmax 257\n}", 5, "max 257: from 1 to 256"},
+		"update lease short":       {"update {\nobserve\nlease 59m\n}", 4, "lease 59m0s: from 1h to 2160h"},
+		"update lease long":        {"update {\nobserve\nlease 2161h\n}", 4, "from 1h to 2160h"},
+		"update max 0":             {"update {\nobserve\nmax 0\n}", 4, "max 0: from 1 to 256"},
+		"update max":               {"update {\nobserve\nmax 257\n}", 4, "max 257: from 1 to 256"},
 		"observe with a value":     {"update {\nobserve yes\n}", 3, "observe: no value"},
 		"observe without a host":   {"update {\nallow ::/0\nobserve\n}", 6, "no KMS host, and observe lets none announce itself"},
 		"ns":                       {"ns", 2, "ns NAME..., as in"},
@@ -253,7 +257,7 @@ func TestParseErrors(t *testing.T) {
 		"name in brackets":   {"kms {\nhost [a.example.org]\n}", "NAME, NAME:PORT"},
 		"not a zone":         {"kms a..b {\nhost a.example.org\n}", "is not a zone"},
 		"delegated, no ns":   {"kms _vlmcs._tcp.example.org {\nhost a.example.org\n}", "is delegated to this server and needs name servers of its own: say \"ns NAME...\""},
-		"delegated address":  {"kms _vlmcs._tcp.example.org {\nhost 192.0.2.1\nns a.example.org\n}", "give the name of the host"},
+		"delegated address":  {"kms _vlmcs._tcp.example.org {\nhost 192.0.2.1\nns a.example.org\n}", "Testfile:2 - Error during parsing: host 192.0.2.1:1688: in zone"},
 		"delegated twice":    {"kms example.org _vlmcs._tcp.example.org {\nhost a.example.org\nns a.example.org\n}", "are both about _vlmcs._tcp.example.org.: leave one"},
 		"delegated and not":  {"kms example.org {\nhost a.example.org\n}\nkms _vlmcs._tcp.example.org {\nhost a.example.org\nns a.example.org\n}", "two kms blocks of one server block"},
 		"zone too long":      {"kms " + strings.Repeat("abcdefg.", 29) + "example.org {\nhost a.example.org\n}", "too long"},
@@ -295,6 +299,21 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// TestHostBesideTheResponder: what is on this machine and is not the responder, or may be elsewhere, is a host like any other.
+func TestHostBesideTheResponder(t *testing.T) {
+	for _, body := range []string{
+		"host 127.0.0.1:1689\nresponder 127.0.0.1:1688",
+		"host 127.0.0.2:1688\nresponder 127.0.0.1:1688",
+		"host 192.0.2.1\nresponder",
+		"host kms1.example.org\nresponder",
+		"host [::1]:1688\nresponder 127.0.0.1:1688",
+	} {
+		if _, err := parseText("kms {\n"+body+"\n}", "example.org"); err != nil {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+}
+
 var atLine = regexp.MustCompile(`^Testfile:(\d+)\b`)
 
 // TestPlaces: what judges a Corefile, or complains of it later, says where the thing stands.
@@ -323,7 +342,7 @@ lines"
 	want := config.Places{}
 	for what, line := range map[string]int{
 		"kms": 1, "host kms1.example.org:1688": 2, "host 192.0.2.2:1689": 3, "responder": 5, "responder allow": 6,
-		"responder limit": 8, "rehearse 127.0.0.1:16881": 10, "rehearse secret": 11, "ttl": 14,
+		"responder limit": 8, "responder limit rate": 7, "responder limit connections": 8, "rehearse 127.0.0.1:16881": 10, "rehearse secret": 11, "ttl": 14,
 	} {
 		want[what] = config.Place{File: "Testfile", Line: line}
 	}

@@ -22,7 +22,13 @@ func (p *blockParser) update(args []string) error {
 	err := p.inner("update", "key", map[string]func([]string) error{
 		"allow": func(args []string) error { return updateAllow(&u, args) },
 		"port":  func(args []string) error { return updatePorts(&u, args) },
-		"key":   func(args []string) error { return updateKey(&u, args) },
+		"key": func(args []string) error {
+			if err := updateKey(&u, args); err != nil {
+				return err
+			}
+			p.stands("update key " + u.Keys[len(u.Keys)-1].Name)
+			return nil
+		},
 		"lease": one("lease DURATION", func(v string) (err error) { u.Lease, err = duration("lease", v); return }),
 		"max":   one("max N", func(v string) (err error) { u.Max, err = number("max", v); return }),
 		"observe": func(args []string) error {
@@ -37,7 +43,7 @@ func (p *blockParser) update(args []string) error {
 		return err
 	}
 	if err := u.Validate(); err != nil {
-		return p.c.Errf("update: %v", err)
+		return p.invalid("update: ", err)
 	}
 	p.site.Update = &u
 	return nil
@@ -125,8 +131,9 @@ func checkKeys(sites []*dnsface.Site, secrets map[string]string) error {
 		}
 		for _, k := range s.Update.Keys {
 			if _, ok := secrets[k.Name]; !ok {
-				return fmt.Errorf("update: key %s: the tsig plugin of this server block has no such key: "+
-					"add \"secret %s BASE64\" or \"secrets FILE\" to it", k.Name, k.Name)
+				at := s.Places.Of("update key " + k.Name)
+				return fmt.Errorf("%s:%d - update: key %s: the tsig plugin of this server block has no such key: "+
+					"add \"secret %s BASE64\" or \"secrets FILE\" to it", at.File, at.Line, k.Name, k.Name)
 			}
 		}
 	}

@@ -58,8 +58,8 @@ func (b Block) Validate() error {
 			return fmt.Errorf("responder: %w", err)
 		}
 		for _, h := range b.Hosts {
-			if h.Name != "" && h.Name == b.Responder.Advertise.Name {
-				return fmt.Errorf("responder: advertise %s: that is a KMS host of the pool: give the name of this machine", h.Name)
+			if err := b.Responder.apart(h); err != nil {
+				return err
 			}
 		}
 	}

@@ -7,7 +7,8 @@ type Place struct {
 }
 
 // Places is where what a block says stands: the block itself as "kms", a property as "ttl", an option of one as
-// "update allow"; of what may stand several times, "host kms1.example.org:1688" and "rehearse 127.0.0.1:16881".
+// "update allow"; of what may stand several times, "host kms1.example.org:1688", "rehearse 127.0.0.1:16881", "update key a.b." and
+// "responder limit rate".
 type Places map[string]Place
 
 // Of returns the place of the first of names that stands somewhere, and that of the block if none does.

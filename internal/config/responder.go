@@ -1,8 +1,9 @@
 package config
 
 import (
-	"fmt"
+	"net"
 	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -66,19 +67,42 @@ func DefaultResponder() Responder {
 func (r Responder) Validate() error {
 	switch {
 	case len(r.Allow) == 0:
-		return fmt.Errorf("allow: no network may use the responder: at least one")
+		return misplaced("responder allow", "allow: no network may use the responder: at least one")
 	case r.Warm < 0 || r.Warm > 50:
-		return fmt.Errorf("warm %d: from 0 (off) to 50, which is as far as a host counts", r.Warm)
+		return misplaced("responder warm", "warm %d: from 0 (off) to 50, which is as far as a host counts", r.Warm)
 	case r.Budget < time.Second || r.Budget > time.Minute:
-		return fmt.Errorf("budget %s: from 1s to 1m", r.Budget)
+		return misplaced("responder budget", "budget %s: from 1s to 1m", r.Budget)
 	}
 	for what, n := range map[string]int{"connections": r.Connections, "client": r.PerClient, "rate": r.Rate} {
 		if n < 1 || n > 1_000_000 {
-			return fmt.Errorf("limit %s %d: from 1 to 1000000", what, n)
+			return misplaced("responder limit "+what, "limit %s %d: from 1 to 1000000", what, n)
 		}
 	}
 	if r.Advertise.Name != "" {
-		return ValidateHostName(r.Advertise.Name)
+		if err := ValidateHostName(r.Advertise.Name); err != nil {
+			return Misplaced{"responder advertise", err}
+		}
+	}
+	return nil
+}
+
+// apart says whether h can be a host of the pool that r forwards to. The addresses of this machine are not known here: with a
+// listener on all of them, what is refused is a loopback address, and the responder itself sees to the rest.
+func (r Responder) apart(h Host) error {
+	if h.Name != "" && h.Name == r.Advertise.Name {
+		return misplaced("responder advertise", "responder: advertise %s: that is a KMS host of the pool: give the name of this machine", h.Name)
+	}
+	address, port, err := net.SplitHostPort(r.Address)
+	if err != nil || port != strconv.Itoa(int(h.Port)) {
+		return nil
+	}
+	listens, err := netip.ParseAddr(address)
+	everywhere := err != nil || listens.IsUnspecified()
+	for _, a := range h.Addresses {
+		if a == listens.Unmap() || everywhere && a.IsLoopback() {
+			return misplaced("host "+h.Endpoint(), "host %s: %s is the responder of this block, so that each call would come back to it: "+
+				"give the KMS host's own address", h.Endpoint(), netip.AddrPortFrom(a, h.Port))
+		}
 	}
 	return nil
 }
@@ -101,11 +125,11 @@ func DefaultRehearse(address string) Rehearse {
 func (r Rehearse) Validate() error {
 	for what, d := range map[string]time.Duration{"activation_interval": r.ActivationInterval, "renewal_interval": r.RenewalInterval} {
 		if d < 15*time.Minute || d > 30*24*time.Hour || d%time.Minute != 0 {
-			return fmt.Errorf("%s %s: whole minutes from 15m to 720h, as a KMS host takes them", what, d)
+			return misplaced("rehearse "+what, "%s %s: whole minutes from 15m to 720h, as a KMS host takes them", what, d)
 		}
 	}
 	if len(r.Secret) > 256 {
-		return fmt.Errorf("secret of %d octets: at most 256", len(r.Secret))
+		return misplaced("rehearse secret", "secret of %d octets: at most 256", len(r.Secret))
 	}
 	return nil
 }

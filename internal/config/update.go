@@ -44,28 +44,28 @@ func (u Update) Validate() error {
 			"or only watch who tries with \"observe\"")
 	}
 	if err := validatePatterns("allow", u.Targets); err != nil {
-		return err
+		return Misplaced{"update allow", err}
 	}
 	for i, port := range u.Ports {
 		if port == 0 || slices.Contains(u.Ports[:i], port) {
-			return fmt.Errorf("port %d: ports from 1 to 65535, each once", port)
+			return misplaced("update port", "port %d: ports from 1 to 65535, each once", port)
 		}
 	}
 	for i, k := range u.Keys {
 		if err := k.Validate(); err != nil {
-			return err
+			return Misplaced{"update key " + k.Name, err}
 		}
 		for _, earlier := range u.Keys[:i] {
 			if k.Name == earlier.Name {
-				return fmt.Errorf("key %s twice: put its networks and targets into one line", k.Name)
+				return misplaced("update key "+k.Name, "key %s twice: put its networks and targets into one line", k.Name)
 			}
 		}
 	}
 	switch {
 	case u.Lease < MinLease || u.Lease > MaxLease:
-		return fmt.Errorf("lease %s: from %dh to %dh", u.Lease, MinLease/time.Hour, MaxLease/time.Hour)
+		return misplaced("update lease", "lease %s: from %dh to %dh", u.Lease, MinLease/time.Hour, MaxLease/time.Hour)
 	case u.Max < 1 || u.Max > MaxHosts:
-		return fmt.Errorf("max %d: from 1 to %d announced hosts", u.Max, MaxHosts)
+		return misplaced("update max", "max %d: from 1 to %d announced hosts", u.Max, MaxHosts)
 	}
 	return nil
 }

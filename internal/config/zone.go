@@ -44,7 +44,7 @@ func (b Block) validateZones() error {
 		}
 		for _, h := range b.Hosts {
 			if h.Name == "" {
-				return fmt.Errorf("host %s: in zone %q no host name can be made up for an address: give the name of the host",
+				return misplaced("host "+h.Endpoint(), "host %s: in zone %q no host name can be made up for an address: give the name of the host",
 					h.Endpoint(), zone)
 			}
 		}

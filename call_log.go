@@ -3,9 +3,12 @@ package kms
 import (
 	"context"
 	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/engine"
 	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
@@ -20,12 +23,20 @@ const (
 
 	// callPause is how long calls gather before they are logged, so that not each has to wake somebody.
 	callPause = 10 * time.Millisecond
+
+	// turnedPause is how long clients that are turned away gather before it is logged, in a line for each pool and limit and at
+	// most turnedLines: whoever is turned away may come as often as they like.
+	turnedPause = time.Minute
+	turnedLines = 16
 )
 
 // callLog writes a line for each call of every responder of the process.
 type callLog struct {
 	calls  chan loggedCall
 	missed atomic.Uint64 // calls that found no room
+
+	mu     sync.Mutex        // guards what follows
+	turned []history.Turning // since the last line about them, of each pool and limit; at most turnedLines
 }
 
 type loggedCall struct {
@@ -56,6 +67,9 @@ func (c *callLog) add(pool string, r kmsresponder.CallRecord) {
 func (c *callLog) run(ctx context.Context) {
 	pause := time.NewTimer(callPause)
 	defer pause.Stop()
+	turned := time.NewTicker(turnedPause)
+	defer turned.Stop()
+	defer c.tellTurned()
 	for {
 		select {
 		case call := <-c.calls:
@@ -66,6 +80,8 @@ func (c *callLog) run(ctx context.Context) {
 			case <-pause.C:
 			case <-ctx.Done():
 			}
+		case <-turned.C:
+			c.tellTurned()
 		case <-ctx.Done():
 			c.empty()
 			return
@@ -80,6 +96,33 @@ func (c *callLog) empty() {
 	}
 	if n := c.missed.Swap(0); n > 0 {
 		log.Warningf("%d calls are not in the log: it was not written fast enough", n)
+	}
+}
+
+// turnAway takes a client that was turned away, without waiting.
+func (c *callLog) turnAway(t history.Turned) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.turned, func(o history.Turning) bool { return o.Pool == t.Pool && o.Limit == t.Limit })
+	if i < 0 {
+		if len(c.turned) == turnedLines {
+			return
+		}
+		i = len(c.turned)
+		c.turned = append(c.turned, history.Turning{})
+	}
+	c.turned[i].Turned = t
+	c.turned[i].Count++
+}
+
+// tellTurned logs who was turned away since the last time.
+func (c *callLog) tellTurned() {
+	c.mu.Lock()
+	turned := c.turned
+	c.turned = nil
+	c.mu.Unlock()
+	for _, t := range turned {
+		log.Warningf("pool %s: clients were turned away %d times in the last minute, the last one from %s: %s", t.Pool, t.Count, t.From, t.Limit)
 	}
 }
 
@@ -135,8 +178,9 @@ func (c loggedCall) remember() {
 // callObserver counts what the gateway in front of a pool does, and has each call logged.
 type callObserver struct {
 	*kmsresponder.Metrics
-	pool string
-	log  *callLog
+	pool      string
+	responder config.Responder
+	log       *callLog
 }
 
 // Called implements kmsresponder.Observer.
@@ -145,9 +189,11 @@ func (o callObserver) Called(r kmsresponder.CallRecord) {
 	o.log.add(o.pool, r)
 }
 
-// Refused implements kmsresponder.Observer. Whoever is refused may ask as often as they like, so that is counted and not
-// logged.
+// Refused implements kmsresponder.Observer.
 func (o callObserver) Refused(why kmsresponder.Refusal, from netip.Addr) {
 	o.Metrics.Refused(why, from)
+	t := history.Turned{At: time.Now(), Pool: o.pool, From: from, Reason: why.String(), Limit: o.responder.Limit(why.String())}
+	past.clients.TurnAway(t)
+	o.log.turnAway(t)
 	log.Debugf("pool %s: %s refused: %s", o.pool, from, why)
 }

@@ -1,15 +1,20 @@
 package kms
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	golog "log"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/history"
 	"github.com/coredns-kms/coredns-kms/internal/kmswire"
 	"github.com/coredns-kms/coredns-kms/internal/ledger"
@@ -109,5 +114,46 @@ func TestCallsAreRemembered(t *testing.T) {
 				t.Errorf("Host %d said %q, want %q", i, c.Asked[i].Err, said)
 			}
 		}
+	}
+}
+
+// TestTurnedAwayIsLogged: once a minute, however many there are, with the address, the limit and how often.
+func TestTurnedAwayIsLogged(t *testing.T) {
+	var lines bytes.Buffer
+	golog.SetOutput(&lines)
+	defer golog.SetOutput(io.Discard)
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallLog()
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			c.run(ctx)
+			close(ended)
+		}()
+		o := callObserver{kmsresponder.NewMetrics("turned.example"), "turned.example", config.Responder{Rate: 10, PerClient: 3}, c}
+		for range 20 {
+			o.Refused(kmsresponder.RefusedRate, netip.MustParseAddr("192.0.2.7"))
+		}
+		o.Refused(kmsresponder.RefusedClient, netip.MustParseAddr("192.0.2.8"))
+		time.Sleep(turnedPause)
+		synctest.Wait()
+		o.Refused(kmsresponder.RefusedRate, netip.MustParseAddr("192.0.2.9"))
+		stop()
+		<-ended
+	})
+	for _, want := range []string{
+		"pool turned.example: clients were turned away 20 times in the last minute, the last one from 192.0.2.7: limit rate 10\n",
+		"turned away 1 times in the last minute, the last one from 192.0.2.8: limit client 3\n",
+		"turned away 1 times in the last minute, the last one from 192.0.2.9: limit rate 10\n",
+	} {
+		if strings.Count(lines.String(), want) != 1 {
+			t.Errorf("No line %q, or two, in:\n%s", want, lines.String())
+		}
+	}
+	if n := strings.Count(lines.String(), "WARNING"); n != 3 {
+		t.Errorf("%d lines, want 3", n)
+	}
+	if last, n := past.clients.TurnedAway(netip.MustParseAddr("192.0.2.7")); n != 20 || last[0].Limit != "limit rate 10" {
+		t.Errorf("%d times, %+v", n, last)
 	}
 }

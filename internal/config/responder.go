@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -105,6 +106,21 @@ func (r Responder) apart(h Host) error {
 		}
 	}
 	return nil
+}
+
+// Limit is what of r turned a client away for a reason, a word of the metric responder_refused_total.
+func (r Responder) Limit(reason string) string {
+	switch reason {
+	case "network":
+		return "not in a network of allow"
+	case "connections":
+		return fmt.Sprintf("limit connections %d", r.Connections)
+	case "client":
+		return fmt.Sprintf("limit client %d", r.PerClient)
+	case "rate":
+		return fmt.Sprintf("limit rate %d", r.Rate)
+	}
+	return "its call came back here while it was under way"
 }
 
 // Rehearse is one rehearsal host.

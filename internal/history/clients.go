@@ -10,7 +10,7 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/ledger"
 )
 
-// Bounds of Clients. Both together take some ten megabytes when they are full.
+// Bounds of Clients' questions and calls. Both together take some ten megabytes when they are full.
 const (
 	maxAsking  = 4096 // addresses whose questions are kept, an equal share of them in each of the parts
 	parts      = 16
@@ -69,6 +69,9 @@ type Clients struct {
 	asking    [parts]asking
 	callingMu sync.Mutex
 	calling   recent[ledger.Client, Call]
+	turnedMu  sync.Mutex
+	turned    recent[netip.Addr, Turned]
+	turnings  map[turnedBy]*turnings
 }
 
 // asking is the questions of some of the addresses. Questions are many, and answering one is seldom to wait for another.

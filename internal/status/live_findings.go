@@ -54,6 +54,7 @@ func (m *moment) findings(r *Report) []Finding {
 		add(Warning, "clients", counted(n, "client calls", "clients call")+" and no host took a request of them for 30 days",
 			"see what hosts answer them (kms clients -unserved, kms why CLIENT): they may need a host key for their product")
 	}
+	m.turnedFindings(add)
 	m.updateFindings(r.Updates, add)
 	slices.SortStableFunc(all, func(a, b Finding) int { return strings.Compare(a.Severity, b.Severity) }) // critical, warning
 	return all
@@ -92,6 +93,22 @@ func (m *moment) hostFindings(p Pool, h Host, add func(severity, about, what, ne
 			counted(h.Clients, "distinct client", "distinct clients"), clientThreshold, serverThreshold)
 		add(Warning, h.Endpoint, counts, "if there are more clients, send them all to one host (policy concentrate), and look for clones with one CMID; "+
 			"below the threshold nobody is activated")
+	}
+}
+
+// turnedNext is what to do about clients that were turned away, by the word of the reason.
+var turnedNext = map[string]string{
+	"network":     "if they are clients of yours, put their network into \"allow\" of the responder",
+	"connections": "raise it, or find who holds so many connections open",
+	"client":      "if many clients share that address (address translation, a terminal server, a test), raise it; else see what that machine does",
+	"rate":        "if many clients share that address (address translation, a terminal server, a test), raise it; else see what that machine does",
+	"loop":        "a host of the pool is a responder that has this one as a host: give the KMS host's own address",
+}
+
+func (m *moment) turnedFindings(add func(severity, about, what, next string)) {
+	for _, t := range m.ClientHistory.Turnings(m.now) {
+		add(Warning, t.Pool, fmt.Sprintf("clients were turned away %s in 24 hours (%s), the last one %s from %s",
+			counted(t.Count, "time", "times"), line(t.Limit), ago(m.now, t.At), t.From), word(turnedNext, t.Reason))
 	}
 }
 

@@ -474,6 +474,35 @@ func TestLiveWhy(t *testing.T) {
 	}
 }
 
+// TestLiveTurnedAway: who was turned away by a limit is told, and so is whoever asks about a client that could not say its name.
+func TestLiveTurnedAway(t *testing.T) {
+	l := server(ledger.New(0), block(t, "kms1=up"))
+	if _, err := l.Why("REHEARSAL-0025"); err != ErrUnknownClient {
+		t.Errorf("nobody was turned away: %v", err)
+	}
+	from := netip.MustParseAddr("10.0.0.7")
+	for range 20 {
+		l.ClientHistory.TurnAway(history.Turned{At: time.Now().Add(-2 * time.Minute), Pool: "example.org", From: from, Reason: "rate", Limit: "limit rate 10"})
+	}
+	f := l.Report().Findings
+	if len(f) != 1 || f[0].Severity != Warning || f[0].About != "example.org" || !strings.Contains(f[0].Next, "raise it") ||
+		f[0].What != "clients were turned away 20 times in 24 hours (limit rate 10), the last one 2 min ago from 10.0.0.7" {
+		t.Errorf("findings %+v", f)
+	}
+	w, err := l.Why("10.0.0.7")
+	want := "The responder turned 10.0.0.7 away 20 times before it asked any host, the last time 2 min ago: limit rate 10."
+	if err != nil || !slices.Contains(w.Story, want) {
+		t.Errorf("%v: %q, want %q", err, w.Story, want)
+	}
+	if _, err := l.Why("10.0.0.8"); err != ErrUnknownClient {
+		t.Errorf("another address: %v", err)
+	}
+	_, err = l.Why("REHEARSAL-0025")
+	if want := "the last one from 10.0.0.7 (limit rate 10, 2 min ago): ask for the address"; !errors.Is(err, ErrUnknownClient) || !strings.Contains(err.Error(), want) {
+		t.Errorf("a client that could not say who it is: %v, want %q", err, want)
+	}
+}
+
 // TestLiveWhyOfManyHosts: what stood first is not claimed of a record that did not.
 func TestLiveWhyOfManyHosts(t *testing.T) {
 	for first, want := range []string{"0 0 1688 a, 0 0 1688 b and 3 more", "0 0 1688 b, 0 0 1688 a and 3 more", "0 0 1688 a, 0 0 1688 b and 3 more, one of which stood first"} {

@@ -49,12 +49,37 @@ func (l *Live) Why(client string) (Why, error) {
 	}
 	slices.SortStableFunc(out.Questions, func(a, b Question) int { return b.At.Compare(a.At) })
 	out.Questions = out.Questions[:min(len(out.Questions), maxQuestions)]
-	if len(out.Clients)+len(out.Calls)+len(out.Questions) == 0 {
-		return Why{}, ErrUnknownClient
+	turned := m.turned(p)
+	if len(out.Clients)+len(out.Calls)+len(out.Questions)+len(turned) == 0 {
+		return Why{}, m.unknown(p)
 	}
 	out.Preferences = m.preferences(p, calls)
-	out.Story = m.story(&out, p)
+	out.Story = append(m.story(&out, p), turned...)
 	return out, nil
+}
+
+// turned says that p's addresses were turned away by the responder, if they were.
+func (m *moment) turned(p person) []string {
+	var all []string
+	for a := range p.addresses {
+		if last, n := m.ClientHistory.TurnedAway(a); n > 0 {
+			all = append(all, fmt.Sprintf("The responder turned %s away %s before it asked any host, the last time %s: %s.",
+				a, counted(n, "time", "times"), ago(m.now, last[0].At), line(last[0].Limit)))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// unknown is that nothing is known of p. A client that is turned away is not asked for its name.
+func (m *moment) unknown(p person) error {
+	all := m.ClientHistory.Turnings(m.now)
+	if p.client.Address.IsValid() || len(all) == 0 {
+		return ErrUnknownClient
+	}
+	last := slices.MaxFunc(all, func(a, b history.Turning) int { return a.At.Compare(b.At) })
+	return fmt.Errorf("%w; but clients were turned away before they could say who they are, the last one from %s (%s, %s): ask for the address",
+		ErrUnknownClient, last.From, line(last.Limit), ago(m.now, last.At))
 }
 
 // person is whom somebody asks about.

@@ -7,7 +7,7 @@ import (
 )
 
 // ErrUnknownClient says that nothing is known of a client: it never called here, and its address never asked.
-var ErrUnknownClient = errors.New("nothing is known of that client: it never called the responder, and nobody asked DNS from that address lately")
+var ErrUnknownClient = errors.New("nothing is known of that client: no call of it was taken by the responder, and nobody asked DNS from that address lately")
 
 // Source is where what is shown comes from. Its methods may be called by any number of goroutines at once, and each makes
 // what it returns anew: callers may change it.

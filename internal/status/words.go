@@ -50,6 +50,7 @@ var refusalWords = map[string]string{
 	"connections": "all connections were taken",
 	"client":      "too many connections of one client",
 	"rate":        "too many requests of one client",
+	"loop":        "calls that came back while under way",
 }
 
 // zoneWords are the results of DNS answers.

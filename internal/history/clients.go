@@ -95,7 +95,7 @@ func (c *Clients) Ask(q Question) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.max = maxAsking / parts
-	p.add(q.From, q)
+	p.add(q.From.WithZone(""), q)
 }
 
 // Call remembers a call.
@@ -112,7 +112,7 @@ func (c *Clients) Questions(from netip.Addr) []Question {
 	p := c.part(from)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.of(from)
+	return p.of(from.WithZone(""))
 }
 
 // Calls is the last calls for which is says yes, the latest first.

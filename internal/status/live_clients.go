@@ -67,17 +67,21 @@ func addressText(a netip.Addr) string {
 	return a.String()
 }
 
+// plainAddress is a without what a socket adds to it: IPv4 as IPv4, and an IPv6 address without its zone.
+func plainAddress(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+
 // search is whom a person means by text: a network, or part of what stands in a row; nil for everybody.
 func search(text string) func(ledger.Client, netip.Addr, string) bool {
 	text = strings.ToLower(strings.TrimSpace(text))
 	if text == "" {
 		return nil
 	}
+	// A prefix contains no address with a zone, which is this machine's own word for one of its interfaces.
 	if network, err := netip.ParsePrefix(text); err == nil {
-		return func(_ ledger.Client, from netip.Addr, _ string) bool { return network.Contains(from.Unmap()) }
+		return func(_ ledger.Client, from netip.Addr, _ string) bool { return network.Contains(plainAddress(from)) }
 	}
 	if a, err := netip.ParseAddr(text); err == nil {
-		return func(_ ledger.Client, from netip.Addr, _ string) bool { return from.Unmap() == a.Unmap() }
+		return func(_ ledger.Client, from netip.Addr, _ string) bool { return plainAddress(from) == plainAddress(a) }
 	}
 	return func(c ledger.Client, from netip.Addr, machine string) bool {
 		return strings.Contains(strings.ToLower(machine), text) || strings.Contains(cmid(c), text) || strings.Contains(addressText(from), text)

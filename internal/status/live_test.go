@@ -474,6 +474,31 @@ func TestLiveWhy(t *testing.T) {
 	}
 }
 
+// TestLiveLinkLocal: a client is found by its link-local address, with the zone of the interface it came by or without.
+func TestLiveLinkLocal(t *testing.T) {
+	book := ledger.New(0)
+	from, now := netip.MustParseAddr("fe80::1%eth0"), time.Now()
+	book.Enter(ledger.Call{At: now, Client: ledger.ByCMID([16]byte{1}), From: from, Machine: "pc1", Host: "kms1.example.org:1688", Counted: true})
+	l := server(book, block(t, "kms1=up"))
+	l.ClientHistory.Ask(history.Question{At: now, From: from, Name: "_vlmcs._tcp.example.org.", Type: 33})
+	l.ClientHistory.Call(history.Call{At: now, Client: ledger.ByCMID([16]byte{1}), From: from, Machine: "pc1"})
+	for _, text := range []string{"fe80::1", "fe80::1%eth0", "fe80::1%2", "fe80::/10", "pc1"} {
+		if got := l.Clients(ClientQuery{Search: text}); got.Total != 1 {
+			t.Errorf("Searching for %s: %d clients, want 1", text, got.Total)
+		}
+		if text == "fe80::/10" {
+			continue
+		}
+		w, err := l.Why(text)
+		if err != nil || len(w.Clients) != 1 || len(w.Calls) != 1 || len(w.Questions) != 1 {
+			t.Errorf("Why of %s: %v, %d clients, %d calls, %d questions, want one of each", text, err, len(w.Clients), len(w.Calls), len(w.Questions))
+		}
+	}
+	if got := l.Clients(ClientQuery{Search: "fe80::2"}); got.Total != 0 {
+		t.Errorf("Another address finds %d clients", got.Total)
+	}
+}
+
 // TestLiveTurnedAway: who was turned away by a limit is told, and so is whoever asks about a client that could not say its name.
 func TestLiveTurnedAway(t *testing.T) {
 	l := server(ledger.New(0), block(t, "kms1=up"))

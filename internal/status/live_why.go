@@ -39,7 +39,7 @@ func (l *Live) Why(client string) (Why, error) {
 	}
 	calls := l.ClientHistory.Calls(p.made)
 	for _, c := range calls[:min(len(calls), maxCalls)] {
-		p.addresses[c.From] = true
+		p.addresses[plainAddress(c.From)] = true
 		out.Calls = append(out.Calls, call(c))
 	}
 	for a := range p.addresses {
@@ -99,7 +99,7 @@ func (m *moment) meant(text string) person {
 	if a, err := netip.ParseAddr(text); err == nil {
 		p.client, p.known = ledger.ByAddress(a), true
 		p.addresses[p.client.Address] = true
-		match = func(_ ledger.Client, from netip.Addr, _ string) bool { return from == p.client.Address }
+		match = func(_ ledger.Client, from netip.Addr, _ string) bool { return plainAddress(from) == p.client.Address }
 	} else if id, err := kmswire.ParseGUID(strings.Trim(text, "{}")); err == nil {
 		p.client, p.known = ledger.ByCMID(id), true
 		match = func(c ledger.Client, _ netip.Addr, _ string) bool { return c == p.client }
@@ -112,7 +112,7 @@ func (m *moment) meant(text string) person {
 		slices.Reverse(p.entries)
 	}
 	for _, e := range p.entries {
-		p.addresses[e.From] = true
+		p.addresses[plainAddress(e.From)] = true
 	}
 	return p
 }
@@ -130,7 +130,7 @@ func (p person) made(c history.Call) bool {
 	case p.name != "":
 		return sameMachine(c.Machine, p.name)
 	case p.client.Address.IsValid():
-		return c.From == p.client.Address
+		return plainAddress(c.From) == p.client.Address
 	}
 	return c.Client == p.client
 }

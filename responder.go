@@ -36,11 +36,12 @@ func (r *responder) follow(o *order) {
 	r.order.Store(o)
 }
 
-// gateways is every responder that runs, by the name of its pool.
-func gateways() map[string]*kmsresponder.Gateway {
-	all := make(map[string]*kmsresponder.Gateway)
+// gateways is every responder that runs, by the name of its pool, which several may have.
+func gateways() map[string][]*kmsresponder.Gateway {
+	all := make(map[string][]*kmsresponder.Gateway)
 	for _, r := range engine.Each[*responder](running) {
-		all[r.order.Load().pool] = r.Gateway
+		pool := r.order.Load().pool
+		all[pool] = append(all[pool], r.Gateway)
 	}
 	return all
 }

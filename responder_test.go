@@ -155,6 +155,17 @@ func TestOneResponderAnAddress(t *testing.T) {
 	s.nothingLeft()
 }
 
+// TestTwoRespondersOfOnePool: both are in the metrics, as they are in the status.
+func TestTwoRespondersOfOnePool(t *testing.T) {
+	a, one, two := freePort(t), freePort(t), freePort(t)
+	other := strings.ReplaceAll(responding(0, two, []int{a}, "", ""), "example.org:0", "example.net:0")
+	s := start(t, responding(0, one, []int{a}, "", "")+strings.ReplaceAll(other, "rehearse", "#"))
+	if all := gateways(); len(pools()) != 1 || len(all[pools()[0].Name]) != 2 {
+		t.Errorf("%d pools, responders %v: want two in front of one pool", len(pools()), all)
+	}
+	s.nothingLeft()
+}
+
 // TestReloadChangesARehearsalHost: its rules change, its clients stay counted.
 func TestReloadChangesARehearsalHost(t *testing.T) {
 	a := freePort(t)

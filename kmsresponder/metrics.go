@@ -222,15 +222,20 @@ func hresultWord(hr kmswire.HRESULT) string {
 }
 
 // GatewayCollector reports the gauges of whatever gateways run when it is asked,
-// so that nothing of an old configuration lingers. The key is the pool's name.
-type GatewayCollector struct{ Gateways func() map[string]*Gateway }
+// so that nothing of an old configuration lingers. The key is the pool's name; those
+// in front of one pool count together.
+type GatewayCollector struct{ Gateways func() map[string][]*Gateway }
 
 // Describe implements prometheus.Collector.
 func (GatewayCollector) Describe(ch chan<- *prometheus.Desc) { ch <- connectionsDesc }
 
 // Collect implements prometheus.Collector.
 func (c GatewayCollector) Collect(ch chan<- prometheus.Metric) {
-	for pool, g := range c.Gateways() {
-		ch <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64(g.Connections()), pool)
+	for pool, all := range c.Gateways() {
+		n := 0
+		for _, g := range all {
+			n += g.Connections()
+		}
+		ch <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64(n), pool)
 	}
 }

@@ -56,10 +56,16 @@ func TestMetrics(t *testing.T) {
 	m.Asked(Ask{Host: "kms1.example.org:1688", Outcome: Silent})
 	m.Asked(Ask{Host: "kms2.example.org:1688", Outcome: Answered, Copy: true})
 	m.Refused(RefusedRate, alice)
-	idle := GatewayCollector{Gateways: func() map[string]*Gateway {
-		g := NewGateway(GatewayConfig{Pool: poolOf(hostAt("192.0.2.1:1688", 0))})
-		g.admission.enter(alice, noon, Limits{Connections: 1, Client: 1})
-		return map[string]*Gateway{pool: g}
+	idle := GatewayCollector{Gateways: func() map[string][]*Gateway {
+		var all []*Gateway
+		for n := range 3 { // in front of one pool
+			g := NewGateway(GatewayConfig{Pool: poolOf(hostAt("192.0.2.1:1688", 0))})
+			for range n {
+				g.admission.enter(alice, noon, Limits{Connections: n, Client: n})
+			}
+			all = append(all, g)
+		}
+		return map[string][]*Gateway{pool: all}
 	}}
 	want := []string{
 		"call_duration_seconds [] 4",
@@ -74,7 +80,7 @@ func TestMetrics(t *testing.T) {
 		"host_requests_total [kms1.example.org:1688 call answered] 1",
 		"host_requests_total [kms1.example.org:1688 call silent] 1",
 		"host_requests_total [kms2.example.org:1688 copy answered] 1",
-		"responder_connections [] 1",
+		"responder_connections [] 3",
 		"responder_refused_total [rate] 1",
 	}
 	got := gathered(t, pool, idle)

@@ -131,3 +131,25 @@ func TestAnnouncedMissAllocatesNothing(t *testing.T) {
 		t.Errorf("Got %v", got)
 	}
 }
+
+// TestAnnouncedOnTheWayToAnotherZone: a host whose name lies between the server block's zone and the zone of another of its
+// blocks is told to clients, and so are its addresses.
+func TestAnnouncedOnTheWayToAnotherZone(t *testing.T) {
+	u := settings()
+	w := newUpdateWorld(t, &u, "kms1.example.org=up")
+	h := New([]*Site{w.site, site(t, "a.b.example.org.", "kms2.example.org=up")}, []string{"example.org."})
+	h.Next = w.Next
+	if m := ask(t, h, newQuestion("b.example.org.", dns.TypeA), false); m.Rcode != dns.RcodeSuccess || len(m.Answer) != 0 {
+		t.Errorf("Before: got %s, want an empty answer: there is a zone below", m)
+	}
+	changes := "b.example.org. 60 IN A 192.0.2.77; " + service("b.example.org.")
+	if m := w.send(t, sent{key: "any.", changes: changes}); m.Rcode != dns.RcodeSuccess {
+		t.Fatalf("Got %s", dns.RcodeToString[m.Rcode])
+	}
+	if m := ask(t, h, newQuestion("b.example.org.", dns.TypeA), false); len(m.Answer) != 1 {
+		t.Errorf("Got %s, want the address", m)
+	}
+	if m := ask(t, h, newQuestion("_tcp.a.b.example.org.", dns.TypeA), false); m.Rcode != dns.RcodeSuccess || len(m.Answer) != 0 {
+		t.Errorf("Got %s, want an empty answer", m)
+	}
+}

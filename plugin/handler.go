@@ -163,6 +163,9 @@ func (h *Handler) ServeDNS(ctx context.Context, w dns.ResponseWriter, r *dns.Msg
 			}
 			return plugin.NextOrFailure(Name, h.Next, ctx, w, r)
 		}
+		if host := h.announced(r.Question[0].Name); host != nil {
+			return h.serveAnnounced(ctx, w, r, host) // a name on the way to another block's zone may be a host's
+		}
 		if h.Next != nil {
 			// Who writes nothing, as hosts does for a name that it has not, knows nothing: the name exists all the same.
 			if code, err := plugin.NextOrFailure(Name, h.Next, ctx, existing{w}, r); plugin.ClientWrite(code) {

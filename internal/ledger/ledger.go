@@ -21,6 +21,11 @@ const (
 	// forget is when a client that does not call any more is dropped: its activation, valid for 180 days, is long over.
 	forget = 365 * 24 * time.Hour
 
+	// believed is how long the wall clock must have gone as the monotonic one does before anybody is forgotten by it, and skew
+	// how far they may part in an hour: a clock that is a year ahead for a moment is to cost nobody's place.
+	believed = 24 * time.Hour
+	skew     = time.Minute
+
 	strangerShare = 10 // one in so many may be a client that no host ever served
 
 	queue = 4096 // calls that may wait for Run
@@ -47,6 +52,13 @@ type Ledger struct {
 	evicted   uint64
 	changed   []*entry // what a store does not have as it is
 	gone      []Client // what a store has and we do not any more
+
+	// For expire, by what Run has run: when the clocks last began to agree, and what both last said.
+	steady time.Duration
+	seen   struct {
+		wall    int64
+		running time.Duration
+	}
 }
 
 // tally is the counts of one host.
@@ -78,6 +90,7 @@ func (l *Ledger) Record(c Call) {
 
 // Run enters what is recorded until ctx is done, and what was recorded before that. A ledger is run once.
 func (l *Ledger) Run(ctx context.Context) {
+	began := time.Now()
 	hourly := time.NewTicker(time.Hour)
 	defer hourly.Stop()
 	gather := time.NewTimer(moment)
@@ -96,9 +109,7 @@ func (l *Ledger) Run(ctx context.Context) {
 			case <-ctx.Done():
 			}
 		case now := <-hourly.C:
-			l.mu.Lock()
-			l.turn(now)
-			l.mu.Unlock()
+			l.expire(now, now.Sub(began))
 		case <-ctx.Done():
 			l.Settle()
 			return
@@ -247,12 +258,28 @@ func (l *Ledger) turn(now time.Time) {
 		return
 	}
 	l.today = today
+	l.recount()
+}
+
+// expire forgets who does not call any more, at now by the wall clock, when Run has run for so long by the monotonic one.
+func (l *Ledger) expire(now time.Time, running time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn(now)
+	wall := now.UnixNano()
+	parted := time.Duration(wall-l.seen.wall) - (running - l.seen.running)
+	if l.seen.wall == 0 || parted.Abs() > skew {
+		l.steady = running
+	}
+	l.seen.wall, l.seen.running = wall, running
+	if running-l.steady < believed {
+		return
+	}
 	for _, from := range []*list{&l.served, &l.strangers} {
-		for e := from.oldest(); e != nil && now.Sub(time.Unix(0, e.last)) > forget; e = from.oldest() {
+		for e := from.oldest(); e != nil && wall-e.last > int64(forget); e = from.oldest() {
 			l.remove(e)
 		}
 	}
-	l.recount()
 }
 
 // recount makes all tallies anew, without those that nothing refers to any more.

@@ -125,9 +125,58 @@ func TestSilent(t *testing.T) {
 	if got := l.Silent(now, 150*day); len(got) != 2 || got[0].Client != machine(0) || got[1].Client != machine(1) {
 		t.Errorf("silent for 150 days: %+v", got)
 	}
-	l.Enter(call(4, "a", 366))
-	if s := l.Summary(now); s.Clients != 4 {
-		t.Errorf("after a year: %+v", s)
+}
+
+// TestForget: who did not call for a year is forgotten, but never because the clock was wrong: not before both clocks have gone
+// alike for a day, and not by a call or by what a store has.
+func TestForget(t *testing.T) {
+	l := New(0)
+	l.Enter(call(1, "a", 0))
+	l.Enter(call(2, "a", 300))
+	stored := l.Export()
+	l.Enter(call(3, "a", 700)) // the clock is wrong
+	l.Enter(call(3, "a", 301))
+	counts(t, l, "after a call from the future", "a", 2, 2)
+	now, running := start.Add(301*day), time.Duration(0)
+	hour := func(jump time.Duration) {
+		now, running = now.Add(time.Hour+jump), running+time.Hour
+		l.expire(now, running)
+	}
+	known := func(what string, want int) {
+		t.Helper()
+		if s := l.Summary(now); s.Clients != want {
+			t.Errorf("%s: %d clients are known, want %d", what, s.Clients, want)
+		}
+	}
+	for range 48 {
+		hour(0)
+	}
+	known("none is silent for a year", 3)
+	hour(500 * day)
+	known("a clock that went ahead", 3)
+	for range 23 {
+		hour(0)
+	}
+	known("for less than a day", 3)
+	hour(-500 * day)
+	for range 30 {
+		hour(0)
+	}
+	known("and went back", 3)
+	hour(70 * day)
+	for range 23 {
+		hour(0)
+	}
+	known("before it is believed", 3)
+	hour(0)
+	known("a year later", 2)
+	again := New(0)
+	again.Import(stored, start.Add(2000*day))
+	if got := again.Export(); len(got) != 2 {
+		t.Errorf("%d clients of 2 that are stored are taken by a process whose clock is wrong", len(got))
+	}
+	if c := again.Changes(10); len(c.Gone) != 0 {
+		t.Errorf("The store is to forget %v", c.Gone)
 	}
 }
 

@@ -90,7 +90,8 @@ func (l *Ledger) unmark(e *entry) {
 }
 
 // Import adds what a store has, as of now. Clients that are known already stay as they are: what this process saw is newer.
-// Nobody is left out for having been silent for long: the clock of a machine that has just started may be anything. Where there are too many, those that called longest ago are left out, first of those that no host served.
+// Nobody is left out for having been silent for long: the clock of a machine that has just started may be anything.
+// Where there are too many, those that called longest ago are left out, first of those that no host served.
 func (l *Ledger) Import(entries []Entry, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

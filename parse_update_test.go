@@ -12,6 +12,9 @@ import (
 	"github.com/coredns/coredns/core/dnsserver"
 
 	"github.com/coredns-kms/coredns-kms/internal/config"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestParseUpdate(t *testing.T) {
@@ -101,7 +104,50 @@ func TestCheckKeys(t *testing.T) {
 		t.Error(err)
 	}
 	err = checkKeys(sites, map[string]string{"a.example.org.": ""})
-	if want := `key b.: the tsig plugin of this server block has no such key: add "secret b. BASE64"`; err == nil || !strings.Contains(err.Error(), want) {
+	if want := `Testfile:4 - update: key b.: the tsig plugin of this server block has no such key: add "secret b. BASE64"`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("Got %v, want %q", err, want)
 	}
+}
+
+// TestBadSignatureIsSeen: an UPDATE that the tsig plugin does not let pass comes to no line and no counter of kms, and where
+// docs/operations.md says that it is seen, it is.
+func TestBadSignatureIsSeen(t *testing.T) {
+	s := start(t, "example.org:0 {\n bind 127.0.0.1\n prometheus 127.0.0.1:0\n tsig {\n secret key.example. MTIzNDU2Nzg=\n }\n"+
+		" kms {\n update {\n key key.example.\n }\n }\n}\n")
+	seen := func(name string) float64 {
+		families, err := prometheus.DefaultGatherer.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0.0
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				counts := f.GetName() == name
+				for _, l := range m.GetLabel() {
+					counts = counts && (l.GetName() != "rcode" || l.GetValue() == "NOTAUTH")
+				}
+				if counts {
+					n += m.GetCounter().GetValue()
+				}
+			}
+		}
+		return n
+	}
+	const responses, updates = "coredns_dns_responses_total", "coredns_kms_updates_total"
+	before, taken := seen(responses), seen(updates)
+	m := new(dns.Msg).SetUpdate("example.org.")
+	m.Insert([]dns.RR{&dns.SRV{Hdr: dns.RR_Header{Name: service, Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: 60}, Port: 1688, Target: "kms9.example.org."}})
+	m.SetTsig("key.example.", dns.HmacSHA256, 300, time.Now().Unix())
+	c := dns.Client{Timeout: 5 * time.Second, TsigSecret: map[string]string{"key.example.": "ODc2NTQzMjE="}}
+	r, _, err := c.Exchange(m, s.udp(0))
+	if r == nil || r.Rcode != dns.RcodeNotAuth {
+		t.Fatalf("Got %v, %v, want NOTAUTH", r, err)
+	}
+	if got := seen(responses) - before; got != 1 {
+		t.Errorf("%s counts %v, want 1", responses, got)
+	}
+	if got := seen(updates) - taken; got != 0 {
+		t.Errorf("%s counts %v, want 0: then docs/operations.md is to say so", updates, got)
+	}
+	s.stop()
 }

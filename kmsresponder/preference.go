@@ -63,9 +63,9 @@ func (c *gatewayCall) because(s *pool.Snapshot, r pool.Record) string {
 		return fmt.Sprintf("%s, not opened yet: the %d in front of it have %d clients, and it takes %d for another (policy concentrate)",
 			why, at, clients, hostFull*(at+1))
 	case open == 1:
-		return fmt.Sprintf("%s, the first to be filled: %d clients of %d (policy concentrate)", why, clients, hostFull)
+		return fmt.Sprintf("%s, the only one that is open: %d clients, and at %d the next one is opened (policy concentrate)", why, clients, 2*hostFull)
 	}
-	return fmt.Sprintf("%s, one of %d that share %d clients, each client staying with its own (policy concentrate)", why, open, clients)
+	return fmt.Sprintf("%s, one of %d that share %d clients, each client staying with its own until another is opened (policy concentrate)", why, open, clients)
 }
 
 // homes is how many clients each host has as their home; nil if nobody knows.

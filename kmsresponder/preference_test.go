@@ -31,11 +31,11 @@ func TestPreferences(t *testing.T) {
 		want   []string // of each host in order, a part of its line
 	}{
 		{"nobody came yet", GatewayConfig{Ledger: served(0, "")}, []string{
-			"127.0.0.1:1001 priority 0, the first to be filled: 0 clients of 50",
+			"127.0.0.1:1001 priority 0, the only one that is open: 0 clients, and at 100 the next one is opened (policy concentrate)",
 			"127.0.0.1:1002 priority 0, not opened yet: the 1 in front of it have 0 clients, and it takes 100 for another",
 			"127.0.0.1:1003 priority 5, alone there",
 		}},
-		{"nobody counts", GatewayConfig{}, []string{"1001 priority 0, the first to be filled", "1002 priority 0, not opened", "1003 priority 5"}},
+		{"nobody counts", GatewayConfig{}, []string{"1001 priority 0, the only one that is open", "1002 priority 0, not opened", "1003 priority 5"}},
 		{"two are open", GatewayConfig{Ledger: served(120, a.Endpoint())}, []string{
 			"priority 0, one of 2 that share 120 clients", "priority 0, one of 2 that share 120 clients", "priority 5, alone there",
 		}},

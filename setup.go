@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -205,10 +206,10 @@ func (l *life) take() error {
 
 // restart is before a reload, which is broken off if there is nothing to reload.
 func (l *life) restart() error {
+	l.restarting, l.before = true, running.Latest()
 	if err := blank(); err != nil {
 		return plugin.Error(dnsface.Name, err)
 	}
-	l.restarting, l.before = true, running.Latest()
 	return nil
 }
 
@@ -222,6 +223,7 @@ func (l *life) restartFailed() error {
 			return nil
 		}
 	}
+	reloadFailed(time.Now())
 	for _, f := range l.again {
 		f()
 	}
@@ -234,6 +236,7 @@ func (l *life) restartFailed() error {
 func (l *life) shutdown() error {
 	if l.restarting && l.lease != nil {
 		serve(l.generation + 1) // while what this one keeps things in is open
+		reloadFailed(time.Time{})
 		l.lease.Release()
 	}
 	return nil

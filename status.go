@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coredns/caddy"
@@ -27,6 +28,26 @@ import (
 var past struct {
 	hosts   history.Hosts
 	clients history.Clients
+}
+
+// failedReload is when a reload failed, in Unix nanoseconds, if none succeeded since; else 0.
+var failedReload atomic.Int64
+
+// reloadFailed notes that a reload failed at t or, if that is zero, that one succeeded.
+func reloadFailed(t time.Time) {
+	if t.IsZero() {
+		failedReload.Store(0)
+		return
+	}
+	failedReload.Store(t.UnixNano())
+}
+
+// lastFailedReload is when the last reload failed; zero if it did not, or there was none.
+func lastFailedReload() time.Time {
+	if n := failedReload.Load(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
 }
 
 // observer has what happens in a pool counted, logged and remembered.
@@ -73,7 +94,7 @@ func live() *status.Live {
 	return &status.Live{
 		HostHistory: &past.hosts, ClientHistory: &past.clients,
 		Server: status.Server{Name: name, Program: caddy.AppName + "-" + caddy.AppVersion, Started: started},
-		Faces:  faces, Book: ledgerBook, Broken: brokenStore,
+		Faces:  faces, Book: ledgerBook, Broken: brokenStore, Unloaded: lastFailedReload,
 	}
 }
 

@@ -145,3 +145,38 @@ func TestStatusThroughReloads(t *testing.T) {
 	}
 	s.nothingLeft()
 }
+
+// TestAFailedReloadIsAFinding: that the Corefile is not what runs is told until a reload succeeds.
+func TestAFailedReloadIsAFinding(t *testing.T) {
+	a := freePort(t)
+	good := corefile(0, []int{a}, []int{a}, "")
+	s := start(t, good)
+	told := func() (n int) {
+		for _, f := range live().Report().Findings {
+			if f.About == "Corefile" {
+				n++
+			}
+		}
+		return n
+	}
+	for _, bad := range []string{corefile(0, []int{a}, nil, "nonsense"), corefile(0, []int{a}, nil, fmt.Sprintf("rehearse 192.0.2.1:%d", a))} {
+		if n := told(); n != 0 {
+			t.Errorf("%d findings about a Corefile that runs", n)
+		}
+		for range 2 {
+			if err := s.reload(bad); err == nil {
+				t.Fatal("A bad file is taken")
+			}
+			if n := told(); n != 1 {
+				t.Errorf("%d findings about a reload that failed, want 1", n)
+			}
+		}
+		if err := s.reload(good); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := told(); n != 0 {
+		t.Errorf("%d findings after a reload that succeeded", n)
+	}
+	s.nothingLeft()
+}

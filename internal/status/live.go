@@ -43,6 +43,7 @@ type Live struct {
 	Server        Server
 	Faces         func() []Face
 	Book          func() *engine.Book // nil if there is no responder
+	Unloaded      func() time.Time    // when the last reload failed; zero if it did not, or there was none
 	Broken        func() error        // why the store does not take changes; nil if it does, or there is none
 }
 

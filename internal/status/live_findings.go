@@ -35,6 +35,10 @@ func (m *moment) findings(r *Report) []Finding {
 	if err := m.Broken(); err != nil {
 		add(Critical, "store", line(err.Error()), "mend the file or its disk, and reload; clients are answered all the same, but what changes now is lost at a restart")
 	}
+	if at := m.Unloaded(); !at.IsZero() {
+		add(Warning, "Corefile", "the last reload failed, "+ago(m.now, at)+": what runs is the configuration of before",
+			"see what the log said then, or ask kms lint; mend the Corefile and reload")
+	}
 	for _, z := range r.Zones {
 		if z.Result == "nodata" || z.Result == "servfail" {
 			add(Critical, z.Service, "clients get no host from here: "+z.Why, "bring a host back (kms hosts shows why each is out), or undrain one")

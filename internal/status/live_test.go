@@ -86,7 +86,7 @@ func memory(state string) pool.Memory {
 // server is a running server with these blocks and this ledger, which may be nil.
 func server(book *ledger.Ledger, faces ...Face) *Live {
 	l := &Live{HostHistory: new(history.Hosts), ClientHistory: new(history.Clients), Server: Server{Name: "dns1", Started: time.Now().Add(-time.Hour)},
-		Faces: func() []Face { return faces }, Broken: func() error { return nil }}
+		Faces: func() []Face { return faces }, Broken: func() error { return nil }, Unloaded: func() time.Time { return time.Time{} }}
 	l.Book = func() *engine.Book {
 		if book == nil {
 			return nil
@@ -292,6 +292,8 @@ func TestLiveFindings(t *testing.T) {
 		{"all down", "kms1=down", nil, Critical, []string{"example.org: every host that is not drained failed", "kms1.example.org:1688: down"}},
 		{"all drained", "kms1=drained", nil, Critical, []string{"_vlmcs._tcp.example.org: clients get no host from here", "example.org: there is no host that may be offered"}},
 		{"the store is broken", "kms1=up", func(l *Live) { l.Broken = func() error { return errors.New("disk full") } }, Critical, []string{"store: disk full"}},
+		{"a reload failed", "kms1=up", func(l *Live) { l.Unloaded = func() time.Time { return time.Now().Add(-5 * time.Minute) } }, Warning,
+			[]string{"Corefile: the last reload failed, 5 min ago: what runs is the configuration of before"}},
 		{"below the threshold", "kms1=up", func(l *Live) {
 			l.HostHistory.Served("example.org", "kms1.example.org:1688", 3, time.Now())
 		}, Warning, []string{"kms1.example.org:1688: it takes calls and has had 0 distinct clients in 30 days; Windows clients need a count of 25"}},

@@ -134,7 +134,7 @@ func (s *shown) face() status.Face {
 	}
 	if r := s.responder; r != nil {
 		metrics := r.order.Load().metrics
-		f.Responder = &status.ResponderFace{Connections: r.Connections, Calls: metrics.Calls, Refused: metrics.Refusals,
+		f.Responder = &status.ResponderFace{Connections: r.Connections, Calls: metrics.Calls, Refused: metrics.Refusals, Itself: r.Itself,
 			Preferences: func(c ledger.Client, v kmswire.Version) []status.Preference {
 				var all []status.Preference
 				for _, p := range r.Preferences(c, v) {

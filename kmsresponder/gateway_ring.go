@@ -30,6 +30,13 @@ func (o own) is(to netip.AddrPort, local netip.Addr) bool {
 	return to.Addr().Unmap().IsLoopback() || local.IsValid() && local.Unmap() == to.Addr().Unmap()
 }
 
+// Itself reports whether the host of that endpoint is g, as far as calls have
+// found out: it is asked nothing.
+func (g *Gateway) Itself(endpoint string) bool {
+	u := g.upstreams.find(endpoint)
+	return u != nil && u.itself.Load()
+}
+
 // maxPasses is how often one message of one sender may be under way here at the
 // same time: a gateway that asks this one may ask again on a new connection.
 const maxPasses = 2

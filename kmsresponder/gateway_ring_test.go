@@ -62,6 +62,9 @@ func TestNotItsOwnHost(t *testing.T) {
 		if got := w.outcomes(at[0]); calls != 1 || asked != 1 || got[0] != Local || loops != 0 {
 			t.Errorf("%d calls, asked %v, %d loops: want one call, and nobody asked", calls, got, loops)
 		}
+		if !g.Itself(at[0]) || g.Itself(h.addr) {
+			t.Error("It does not know that it is its own host, or takes another host for one")
+		}
 		g.Configure(GatewayConfig{Pool: poolOf(hostAt(at[0], 0), hostAt(h.addr, 1)), Observer: w})
 		mustCall(t, at[0], messageV4(2))
 		if calls, _, _ := w.counts(); calls != 2 || w.last().Host != h.addr {

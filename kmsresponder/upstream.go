@@ -1,6 +1,7 @@
 package kmsresponder
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -26,6 +27,7 @@ const (
 type upstream struct {
 	endpoint string
 	own      *atomic.Pointer[own] // upstreams.own
+	itself   atomic.Bool          // the last new connection would have led back here
 
 	silent   atomic.Pointer[time.Time]      // when it last was, by the monotonic clock: somebody may set the other; nil since it answered
 	answered atomic.Pointer[netip.AddrPort] // the address that last took a connection
@@ -116,6 +118,7 @@ func (u *upstream) dial(addresses []netip.Addr, port uint16, until time.Time) (*
 			here = *at
 		}
 		c, err := dialUpstream(address, time.Now().Add(part), here)
+		u.itself.Store(errors.Is(err, errOwn))
 		if err == nil {
 			if len(addresses) > 1 {
 				u.answered.Store(&address)

@@ -33,6 +33,7 @@ type ResponderFace struct {
 	Connections func() int
 	Calls       func() map[string]uint64
 	Refused     func() map[string]uint64
+	Itself      func(endpoint string) bool                            // the host is the responder, which therefore asks it nothing
 	Preferences func(c ledger.Client, v kmswire.Version) []Preference // without Pool
 }
 

@@ -58,6 +58,7 @@ func (m *moment) findings(r *Report) []Finding {
 		add(Warning, "clients", counted(n, "client calls", "clients call")+" and no host took a request of them for 30 days",
 			"see what hosts answer them (kms clients -unserved, kms why CLIENT): they may need a host key for their product")
 	}
+	m.itselfFindings(add)
 	m.turnedFindings(add)
 	m.updateFindings(r.Updates, add)
 	slices.SortStableFunc(all, func(a, b Finding) int { return strings.Compare(a.Severity, b.Severity) }) // critical, warning
@@ -97,6 +98,21 @@ func (m *moment) hostFindings(p Pool, h Host, add func(severity, about, what, ne
 			counted(h.Clients, "distinct client", "distinct clients"), clientThreshold, serverThreshold)
 		add(Warning, h.Endpoint, counts, "if there are more clients, send them all to one host (policy concentrate), and look for clones with one CMID; "+
 			"below the threshold nobody is activated")
+	}
+}
+
+// itselfFindings is about hosts that are the responder in front of them: a probe passes, and no call is forwarded there.
+func (m *moment) itselfFindings(add func(severity, about, what, next string)) {
+	for _, f := range m.faces {
+		if f.Responder == nil {
+			continue
+		}
+		for _, h := range m.hosts(f.Pool) {
+			if f.Responder.Itself(h.Endpoint()) {
+				add(Warning, h.Endpoint(), "it is the responder "+f.Block.Responder.Address+" itself, which forwards no call to it: its checks pass all the same",
+					"give the KMS host's own address or name, or another port to the responder")
+			}
+		}
 	}
 }
 

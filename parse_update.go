@@ -132,7 +132,7 @@ func checkKeys(sites []*dnsface.Site, secrets map[string]string) error {
 		for _, k := range s.Update.Keys {
 			if _, ok := secrets[k.Name]; !ok {
 				at := s.Places.Of("update key " + k.Name)
-				return fmt.Errorf("%s:%d - update: key %s: the tsig plugin of this server block has no such key: "+
+				return fmt.Errorf("%s:%d - Error during parsing: update: key %s: the tsig plugin of this server block has no such key: "+
 					"add \"secret %s BASE64\" or \"secrets FILE\" to it", at.File, at.Line, k.Name, k.Name)
 			}
 		}

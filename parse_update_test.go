@@ -104,7 +104,7 @@ func TestCheckKeys(t *testing.T) {
 		t.Error(err)
 	}
 	err = checkKeys(sites, map[string]string{"a.example.org.": ""})
-	if want := `Testfile:4 - update: key b.: the tsig plugin of this server block has no such key: add "secret b. BASE64"`; err == nil || !strings.Contains(err.Error(), want) {
+	if want := `Testfile:4 - Error during parsing: update: key b.: the tsig plugin of this server block has no such key: add "secret b. BASE64"`; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("Got %v, want %q", err, want)
 	}
 }

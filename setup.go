@@ -223,7 +223,7 @@ func (l *life) restartFailed() error {
 			return nil
 		}
 	}
-	reloadFailed(time.Now())
+	failedReload.Store(&reloadFailure{time.Now(), running.Latest()})
 	for _, f := range l.again {
 		f()
 	}
@@ -236,7 +236,6 @@ func (l *life) restartFailed() error {
 func (l *life) shutdown() error {
 	if l.restarting && l.lease != nil {
 		serve(l.generation + 1) // while what this one keeps things in is open
-		reloadFailed(time.Time{})
 		l.lease.Release()
 	}
 	return nil

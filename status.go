@@ -30,24 +30,22 @@ var past struct {
 	clients history.Clients
 }
 
-// failedReload is when a reload failed, in Unix nanoseconds, if none succeeded since; else 0.
-var failedReload atomic.Int64
-
-// reloadFailed notes that a reload failed at t or, if that is zero, that one succeeded.
-func reloadFailed(t time.Time) {
-	if t.IsZero() {
-		failedReload.Store(0)
-		return
-	}
-	failedReload.Store(t.UnixNano())
+// reloadFailure is a reload that failed, and the newest configuration that there was by then.
+type reloadFailure struct {
+	at     time.Time
+	latest engine.Generation
 }
 
-// lastFailedReload is when the last reload failed; zero if it did not, or there was none.
+// failedReload is the last one; nil if there was none.
+var failedReload atomic.Pointer[reloadFailure]
+
+// lastFailedReload is when the last reload failed; zero if there was none, or a later one succeeded.
 func lastFailedReload() time.Time {
-	if n := failedReload.Load(); n != 0 {
-		return time.Unix(0, n)
+	f := failedReload.Load()
+	if f == nil || newest(engine.Each[*shown](running)) > f.latest {
+		return time.Time{}
 	}
-	return time.Time{}
+	return f.at
 }
 
 // observer has what happens in a pool counted, logged and remembered.
@@ -109,16 +107,22 @@ func ledgerBook() *engine.Book {
 // started is when this process was.
 var started = time.Now()
 
+// newest is the newest configuration that all belong to.
+func newest(all []*shown) engine.Generation {
+	latest := engine.Generation(0)
+	for _, s := range all {
+		latest = max(latest, s.generation)
+	}
+	return latest
+}
+
 // faces is the blocks of the newest configuration that serves.
 func faces() []status.Face {
 	all := engine.Each[*shown](running)
-	newest := engine.Generation(0)
-	for _, s := range all {
-		newest = max(newest, s.generation)
-	}
+	serving := newest(all)
 	var out []status.Face
 	for _, s := range all {
-		if s.generation == newest {
+		if s.generation == serving {
 			out = append(out, s.face())
 		}
 	}

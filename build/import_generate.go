@@ -178,9 +178,7 @@ func (g *generate) parts(text string) (all []generatePart, err error) {
 // parseGenerateNumber reads what stands between the braces.
 func parseGenerateNumber(text string) (generatePart, error) {
 	words := strings.Split(text, ",")
-	for _, missing := range []string{"0", "0", "d"}[min(len(words), 3):] {
-		words = append(words, missing)
-	}
+	words = append(words, []string{"0", "0", "d"}[min(len(words), 3):]...)
 	if len(words) != 3 || len(words[2]) != 1 || !strings.Contains("doxXnN", words[2]) {
 		return generatePart{}, strconv.ErrSyntax
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/coredns-kms/coredns-kms/internal/config"
 	"github.com/coredns-kms/coredns-kms/internal/probe"
 
+	"github.com/coredns/coredns/plugin"
 	"github.com/miekg/dns"
 )
 
@@ -50,8 +51,7 @@ type taking struct {
 func planImport(z *zoneContents, licensed licenses) *importPlan {
 	plan := &importPlan{source: z.source}
 	for _, name := range slices.Sorted(maps.Keys(z.services)) {
-		if strings.ContainsAny(name, `\"{}#*`) {
-			plan.notes = append(plan.notes, fmt.Sprintf("%s: a zone of that name cannot stand in a Corefile", name))
+		if !plan.writable(name) {
 			continue
 		}
 		b := &blockPlan{zones: []string{zoneOf(name)}}
@@ -76,6 +76,17 @@ func planImport(z *zoneContents, licensed licenses) *importPlan {
 		return cmp.Compare(dns.CountLabel(a.zones[0]), dns.CountLabel(b.zones[0]))
 	})
 	return plan
+}
+
+// writable is whether the zone whose service name is name can stand in a Corefile, and is not taken for something else there, with
+// a port or a prefix length. If not, that is noted.
+func (p *importPlan) writable(name string) bool {
+	zone := zoneOf(name)
+	if strings.ContainsAny(name, `\"{}#*`) || !slices.Equal(plugin.Host(withoutDot(zone)).NormalizeExact(), []string{zone}) {
+		p.notes = append(p.notes, fmt.Sprintf("%s: a zone of that name cannot stand in a Corefile", name))
+		return false
+	}
+	return true
 }
 
 // zoneOf is the zone whose service name is name.
@@ -110,7 +121,9 @@ func (p *importPlan) others(z *zoneContents) {
 			p.notes = append(p.notes, fmt.Sprintf("%s is an alias of %s, which is not in the zone: nothing was taken over for it", name, end))
 			continue
 		}
-		p.blocks[i].zones = append(p.blocks[i].zones, zoneOf(name))
+		if p.writable(name) {
+			p.blocks[i].zones = append(p.blocks[i].zones, zoneOf(name))
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(z.servers)) {
 		if config.Delegated(name) && name != z.apex {

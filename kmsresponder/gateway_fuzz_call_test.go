@@ -183,6 +183,10 @@ stages:
 					}
 				case Silent:
 					done[a.Host] = true
+				case Faulted:
+					if errors.Is(a.Err, hostFault{dcerpc.StatusServerTooBusy}) {
+						done[a.Host] = true
+					}
 				}
 				if want != 255 {
 					break stages

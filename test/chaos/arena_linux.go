@@ -232,10 +232,11 @@ func (a *arena) startServer(ctx context.Context) error {
 	if err := a.stepClock(a.clockOffset()); err != nil {
 		a.events.say("the clock cannot be stepped: %v", err)
 	}
-	if err := awaitReady(ctx, p, netip.AddrPortFrom(serverAddress, 8181).String()); err != nil {
+	// In this order: CoreDNS says for a moment that it is ready before any plugin was asked.
+	if err := a.restored(ctx, p); err != nil {
 		return err
 	}
-	if err := a.restored(ctx); err != nil {
+	if err := awaitReady(ctx, p, netip.AddrPortFrom(serverAddress, 8181).String()); err != nil {
 		return err
 	}
 	a.set(func(now time.Time) { a.server = now })
@@ -243,14 +244,27 @@ func (a *arena) startServer(ctx context.Context) error {
 	return nil
 }
 
-// restored holds what a new server knows against what the ones before it acknowledged.
-func (a *arena) restored(ctx context.Context) error {
+// restored holds what a new server knows, as soon as it can be asked, against what the ones before it acknowledged.
+func (a *arena) restored(ctx context.Context, p *process) error {
 	if len(a.announcing) == 0 {
 		return nil
 	}
-	n, err := compare(ctx, a.world, a.announcing, a.config.socket)
-	a.set(func(time.Time) { a.tally.Restored += n })
-	return err
+	ctx, cancel := context.WithTimeout(ctx, readyTime)
+	defer cancel()
+	for {
+		n, err := compare(ctx, a.world, a.announcing, a.config.socket)
+		if err == nil {
+			a.set(func(time.Time) { a.tally.Restored += n })
+			return nil
+		}
+		select {
+		case <-p.ended:
+			return fmt.Errorf("the server ended: %v", p.err)
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // hurry has everybody announce himself at once, and gives them up to some milliseconds, by turn: about as long as an update takes,

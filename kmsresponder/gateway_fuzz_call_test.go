@@ -20,7 +20,7 @@ type told struct {
 	mu      sync.Mutex
 	called  []CallRecord // that nobody has taken yet
 	asked   int
-	refused [4]int
+	refused [RefusedLoop + 1]int
 }
 
 func (o *told) Called(r CallRecord) {

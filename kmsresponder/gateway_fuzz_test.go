@@ -153,9 +153,9 @@ type stage struct {
 	told    *told
 	limits  Limits
 	allow   bool
-	entered map[string]int // connections by the client's address
-	turned  [4]int         // clients that had to be turned away, by reason
-	serial  int            // of requests
+	entered map[string]int       // connections by the client's address
+	turned  [RefusedLoop + 1]int // clients that had to be turned away, by reason
+	serial  int                  // of requests
 	drains  int
 	ending  bool // the gateway is, and clients leave by themselves
 }
@@ -241,7 +241,7 @@ func (s *stage) next() (b byte) {
 func (s *stage) play(input []byte) error {
 	s.plays++
 	s.steps, s.tape, s.told, s.serial, s.drains = nil, input, &told{}, 0, 0
-	s.entered, s.turned = make(map[string]int), [4]int{}
+	s.entered, s.turned = make(map[string]int), [RefusedLoop + 1]int{}
 	s.ruling = ruling{declined: make(map[refused]bool), taken: make(map[string]float64)}
 	for i := range s.clients {
 		// The second and the third come from one address.
@@ -367,7 +367,9 @@ func (s *stage) message(c *fuzzClient, what byte) []byte {
 		q.CMID = kmswire.GUID{}
 		return append(q.Append(nil), "and more"...)
 	case 7:
-		return make([]byte, kmswire.MaxMessage+s.serial%2) // of version 0.0, or too long
+		m := make([]byte, kmswire.MaxMessage+s.serial%2)             // of version 0.0, or too long
+		m[len(m)-1], m[len(m)-2] = byte(s.serial), byte(s.serial>>8) // no two requests are alike
+		return m
 	}
 	return q.Append(nil)
 }
@@ -820,6 +822,12 @@ func (s *stage) finish() error {
 		return err
 	}
 	s.diary.forget()
+	g.underWay.mu.Lock()
+	left := len(g.underWay.passes)
+	g.underWay.mu.Unlock()
+	if left > 0 {
+		return fmt.Errorf("%d messages are under way for ever", left)
+	}
 	t := s.told
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -96,7 +96,7 @@ func (t *tally) promises(length time.Duration, faults []fault) []promise {
 		{"answers when a host had to be gone that is dead", t.Dead, 0.25, dead},
 		{"answers when a host was drained", t.Drained, 0.5, cases(zonesShare, time.Second, drain)},
 		{"calls by the responder when a host was drained", t.DrainedCalls, 0.5, cases(callsASecond/2, time.Second, drain)},
-		{"answers when a host had to be there that lives", t.Living, 0.5, living},
+		{"answers when a host had to be there that lives", t.Living, 0.25, living},
 	}
 }
 

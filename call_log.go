@@ -178,9 +178,17 @@ func (c loggedCall) remember() {
 // callObserver counts what the gateway in front of a pool does, and has each call logged.
 type callObserver struct {
 	*kmsresponder.Metrics
-	pool      string
-	responder config.Responder
-	log       *callLog
+	pool   string
+	limits []string // by kmsresponder.Refusal, what turned a client away: made once, since whoever is may come as often as they like
+	log    *callLog
+}
+
+// limitsOf is what of r turns clients away, by kmsresponder.Refusal.
+func limitsOf(r config.Responder) (all []string) {
+	for _, why := range kmsresponder.Refusals() {
+		all = append(all, r.Limit(why.String()))
+	}
+	return all
 }
 
 // Called implements kmsresponder.Observer.
@@ -192,7 +200,7 @@ func (o callObserver) Called(r kmsresponder.CallRecord) {
 // Refused implements kmsresponder.Observer.
 func (o callObserver) Refused(why kmsresponder.Refusal, from netip.Addr) {
 	o.Metrics.Refused(why, from)
-	t := history.Turned{At: time.Now(), Pool: o.pool, From: from, Reason: why.String(), Limit: o.responder.Limit(why.String())}
+	t := history.Turned{At: time.Now(), Pool: o.pool, From: from, Reason: why.String(), Limit: o.limits[why]}
 	past.clients.TurnAway(t)
 	o.log.turnAway(t)
 	log.Debugf("pool %s: %s refused: %s", o.pool, from, why)

@@ -41,16 +41,25 @@ func TestCallLogNeverWaits(t *testing.T) {
 	})
 }
 
+// inBackground runs f, and returns how to end it: when that returns, f has.
+func inBackground(t *testing.T, f func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f(ctx)
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
 // TestCallLogGathers: what comes within a moment is logged together, and is logged.
 func TestCallLogGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCallLog()
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			c.run(ctx)
-			close(ended)
-		}()
+		stop := inBackground(t, c.run)
 		c.add("example.org", kmsresponder.CallRecord{})
 		synctest.Wait()
 		if len(c.calls) != 0 {
@@ -67,7 +76,6 @@ func TestCallLogGathers(t *testing.T) {
 			t.Error("The second is not logged after the pause")
 		}
 		stop()
-		<-ended
 	})
 }
 
@@ -124,13 +132,8 @@ func TestTurnedAwayIsLogged(t *testing.T) {
 	defer golog.SetOutput(io.Discard)
 	synctest.Test(t, func(t *testing.T) {
 		c := newCallLog()
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			c.run(ctx)
-			close(ended)
-		}()
-		o := callObserver{kmsresponder.NewMetrics("turned.example"), "turned.example", config.Responder{Rate: 10, PerClient: 3}, c}
+		stop := inBackground(t, c.run)
+		o := callObserver{kmsresponder.NewMetrics("turned.example"), "turned.example", limitsOf(config.Responder{Rate: 10, PerClient: 3}), c}
 		for range 20 {
 			o.Refused(kmsresponder.RefusedRate, netip.MustParseAddr("192.0.2.7"))
 		}
@@ -139,7 +142,6 @@ func TestTurnedAwayIsLogged(t *testing.T) {
 		synctest.Wait()
 		o.Refused(kmsresponder.RefusedRate, netip.MustParseAddr("192.0.2.9"))
 		stop()
-		<-ended
 	})
 	for _, want := range []string{
 		"pool turned.example: clients were turned away 20 times in the last minute, the last one from 192.0.2.7: limit rate 10\n",

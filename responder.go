@@ -58,7 +58,7 @@ func (l *life) respond(c config.Responder, p engine.Pool) (*responder, error) {
 	}
 	metrics := kmsresponder.NewMetrics(p.Name)
 	o := &order{generation: l.generation, pool: p.Name, metrics: metrics,
-		gateway: gatewayConfig(c, p, book.Ledger, callObserver{metrics, p.Name, c, calls})}
+		gateway: gatewayConfig(c, p, book.Ledger, callObserver{metrics, p.Name, limitsOf(c), calls})}
 	fresh := false
 	r, err := engine.Hold(l.lease, "responder "+c.Address, func() (*responder, func(context.Context), error) {
 		ln, err := kmsresponder.ListenGateway(context.Background(), c.Address)

@@ -110,13 +110,13 @@ func (u *upstream) dial(addresses []netip.Addr, port uint16, until time.Time) (*
 		}
 	}
 	var first error
+	var here own
+	if at := u.own.Load(); at != nil {
+		here = *at
+	}
 	for i, a := range addresses {
 		part := time.Until(until) / time.Duration(len(addresses)-i)
 		address := netip.AddrPortFrom(a, port)
-		var here own
-		if at := u.own.Load(); at != nil {
-			here = *at
-		}
 		c, err := dialUpstream(address, time.Now().Add(part), here)
 		u.itself.Store(errors.Is(err, errOwn))
 		if err == nil {

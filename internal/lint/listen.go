@@ -113,27 +113,22 @@ func (c *Corefile) homeless(path string) bool {
 }
 
 func controlPath(v view, say sayer) {
-	path := v.block.Control
-	is := v.file.Paths[path].Is
-	switch {
-	case v.file.homeless(path):
-		say(v.block.Places.Of("control"), "control %s: there is no directory %s on this machine: make it, for the user that the "+
-			"server runs as (systemd: RuntimeDirectory=)", path, filepath.Dir(path))
-	case is != "" && is != "a socket":
-		say(v.block.Places.Of("control"), "control %s: there is something that is not a socket (%s): move it away, or name another "+
-			"path", path, is)
-	}
+	v.path(say, "control", v.block.Control, "a socket", "RuntimeDirectory", "move it away, or name another path")
 }
 
 func storePath(v view, say sayer) {
-	path := v.block.Store
+	v.path(say, "store", v.block.Store, "a file", "StateDirectory", "name a file, as in /var/lib/coredns-kms/kms.db")
+}
+
+// path says what is in the way of the path of a property: there is no directory for it, or there is something else than what the
+// server makes there, about which there is advice. setting is how systemd is told to make the directory.
+func (v view) path(say sayer, property, path, makes, setting, advice string) {
 	is := v.file.Paths[path].Is
 	switch {
 	case v.file.homeless(path):
-		say(v.block.Places.Of("store"), "store %s: there is no directory %s on this machine: make it, for the user that the "+
-			"server runs as (systemd: StateDirectory=)", path, filepath.Dir(path))
-	case is != "" && is != "a file":
-		say(v.block.Places.Of("store"), "store %s: there is something that is not a file (%s): name a file, as in "+
-			"/var/lib/coredns-kms/kms.db", path, is)
+		say(v.block.Places.Of(property), "%s %s: there is no directory %s on this machine: make it, for the user that the "+
+			"server runs as (systemd: %s=)", property, path, filepath.Dir(path), setting)
+	case is != "" && is != makes:
+		say(v.block.Places.Of(property), "%s %s: there is something that is not %s (%s): %s", property, path, makes, is, advice)
 	}
 }

@@ -17,7 +17,7 @@ const (
 // measureIdle measures what a connection costs that is open and idle, in processes that have done nothing else yet: one that
 // was busy before has memory to spare.
 func (r *rpcResults) measureIdle(ctx context.Context) error {
-	for range idleRounds {
+	for range min(idleRounds, r.bench.rounds) {
 		if err := r.measureIdleOnce(ctx); err != nil {
 			return err
 		}
@@ -31,12 +31,12 @@ func (r *rpcResults) measureIdleOnce(ctx context.Context) error {
 		return err
 	}
 	defer a.stop()
-	visits, err := a.record(ctx, 1)
+	visits, err := a.record(ctx, callers)
 	if err != nil {
 		return err
 	}
 	for i, w := range a.ways {
-		octets, err := w.idle(ctx, &visits[0])
+		octets, err := w.idle(ctx, visits)
 		if err != nil {
 			return fmt.Errorf("%s, idle connections: %w", w.name, err)
 		}
@@ -46,8 +46,9 @@ func (r *rpcResults) measureIdleOnce(ctx context.Context) error {
 	return nil
 }
 
-// idle has clients call w and stay, and returns how much memory its process has taken for each.
-func (w way) idle(ctx context.Context, v *visit) (octets float64, err error) {
+// idle has clients call w and stay, and returns how much memory its process has taken for each. There is a visit for each
+// caller: the responder takes two equal messages at the same time for one that comes back to it.
+func (w way) idle(ctx context.Context, visits []visit) (octets float64, err error) {
 	before, err := w.memory()
 	if err != nil {
 		return 0, err
@@ -65,7 +66,7 @@ func (w way) idle(ctx context.Context, v *visit) (octets float64, err error) {
 			return err
 		}
 		conns[i].SetDeadline(time.Now().Add(visitTime))
-		return v.talk(conns[i], buf)
+		return visits[i%callers].talk(conns[i], buf)
 	})
 	if err != nil {
 		return 0, err
@@ -76,7 +77,7 @@ func (w way) idle(ctx context.Context, v *visit) (octets float64, err error) {
 		return 0, err
 	}
 	// They must all have been there, or it was something else that was measured.
-	err = inParallel(ctx, idleCount, func(i int, buf []byte) error { return v.call(conns[i], buf) })
+	err = inParallel(ctx, idleCount, func(i int, buf []byte) error { return visits[i%callers].call(conns[i], buf) })
 	return float64(after-before) / idleCount, err
 }
 

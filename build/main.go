@@ -11,11 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"slices"
 
 	_ "github.com/coredns-kms/coredns-kms" // registers the kms directive
+	"github.com/coredns-kms/coredns-kms/internal/tuning"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
@@ -47,17 +47,8 @@ func main() {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[0], err)
 		os.Exit(1)
 	}
-	ballast := make([]byte, ballastOctets)
-	coremain.Run()
-	runtime.KeepAlive(ballast)
+	tuning.Run(coremain.Run)
 }
-
-// ballastOctets is memory that is never touched, and so never had from the system,
-// but that the garbage collector counts as in use. What lives on our heap is a few
-// megabytes, so small that it would be collected ten times a second at full load,
-// for a twentieth of the processor time; with this it lets as much garbage gather
-// before it begins. Unlike a higher GOGC it makes no difference to large heaps.
-const ballastOctets = 32 << 20
 
 // placeKMS sets the order of directives for this process, once.
 func placeKMS() error {

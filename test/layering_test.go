@@ -120,6 +120,11 @@ var layers = []layer{
 		why: "serves whatever handler within bounds: what is asked there is of no concern to it",
 	},
 	{
+		pkg:    "internal/tuning",
+		why:    "changes the process for whatever runs in it: for programs, none of which it knows",
+		others: miekgDNS,
+	},
+	{
 		pkg: "internal/status",
 		why: "shows what pools, ledger and registry know; what only the faces know it is told",
 		allow: []string{"internal/config", "internal/engine", "internal/explain", "internal/history", "internal/httpserver",

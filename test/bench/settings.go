@@ -17,22 +17,29 @@ import (
 type setting struct {
 	name  string
 	flags []string          // of go build
-	edit  map[string]string // what is replaced in build/main.go
+	edit  map[string]string // what is replaced in the file tuned
 	env   []string
 	lines string // more of its Corefile
 }
 
-// withoutBallast is the edit that takes the ballast from the program.
-var withoutBallast = map[string]string{"ballastOctets = 32 << 20": "ballastOctets = 1"}
+// tuned is where the program's own settings are, from the top of the repository.
+const tuned = "internal/tuning/tuning.go"
+
+// withoutBallast and withoutStacks are edits that take from the program what it has there.
+var (
+	withoutBallast = map[string]string{"BallastOctets = 32 << 20": "BallastOctets = 1"}
+	withoutStacks  = map[string]string{"growStacks()\n": "\n"}
+)
 
 // settings begins with what there is.
 var settings = []setting{
-	{name: "as it is: a ballast of 32 MiB"},
+	{name: "as it is: a ballast of 32 MiB, stacks grown"},
 	{name: "no ballast, GOGC=100", edit: withoutBallast},
 	{name: "no ballast, GOGC=400", edit: withoutBallast, env: []string{"GOGC=400"}},
 	{name: "no ballast, GOGC=off, GOMEMLIMIT=128MiB", edit: withoutBallast, env: []string{"GOGC=off", "GOMEMLIMIT=128MiB"}},
-	{name: "a ballast of 128 MiB", edit: map[string]string{"ballastOctets = 32 << 20": "ballastOctets = 128 << 20"}},
-	{name: "GODEBUG=adaptivestackstart=1", env: []string{"GODEBUG=adaptivestackstart=1"}},
+	{name: "a ballast of 128 MiB", edit: map[string]string{"BallastOctets = 32 << 20": "BallastOctets = 128 << 20"}},
+	{name: "stacks not grown", edit: withoutStacks},
+	{name: "stacks not grown, GODEBUG=adaptivestackstart=1", edit: withoutStacks, env: []string{"GODEBUG=adaptivestackstart=1"}},
 	{name: "multisocket 2", lines: "multisocket 2\n"},
 	{name: "no profile-guided optimisation", flags: []string{"-pgo=off"}},
 }
@@ -130,9 +137,9 @@ func (s setting) build(ctx context.Context, b bench, i int) (string, error) {
 	return name, repository.BuildAs(ctx, b.root, filepath.Join(b.dir, name), "./build", flags...)
 }
 
-// overlay writes a changed copy of build/main.go, and the file that has go build take it.
+// overlay writes a changed copy of tuned, and the file that has go build take it.
 func (s setting) overlay(b bench, name string) (string, error) {
-	original := filepath.Join(b.root, "build", "main.go")
+	original := filepath.Join(b.root, filepath.FromSlash(tuned))
 	text, err := os.ReadFile(original)
 	if err != nil {
 		return "", err
@@ -140,7 +147,7 @@ func (s setting) overlay(b bench, name string) (string, error) {
 	changed := string(text)
 	for from, to := range s.edit {
 		if !strings.Contains(changed, from) {
-			return "", fmt.Errorf("build/main.go has no %q any more", from)
+			return "", fmt.Errorf("%s has no %q any more", tuned, from)
 		}
 		changed = strings.Replace(changed, from, to, 1)
 	}

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/coredns-kms/coredns-kms/internal/tuning"
 )
 
 const (
@@ -59,9 +61,6 @@ type sample struct {
 	rss, live, goroutines, descriptors float64
 }
 
-// ballastOctets is that of build/main.go, of which a heap has none to leak.
-const ballastOctets = 32 << 20
-
 // series is what is read, and how much growth is none. live is what is on the heap right after the garbage collector ran, which
 // it is made to do before each reading: what it would let gather until it runs by itself would hide a leak for minutes. Resident
 // memory has the most slack: it is as large as it ever was, and when all hosts are cut off hundreds of calls wait at once.
@@ -71,7 +70,7 @@ var series = []struct {
 	slack float64
 }{
 	{"resident memory, MB", func(s sample) float64 { return s.rss / 1e6 }, 6},
-	{"live heap, without the ballast, MB", func(s sample) float64 { return (s.live - ballastOctets) / 1e6 }, 1.5},
+	{"live heap, without the ballast, MB", func(s sample) float64 { return (s.live - tuning.BallastOctets) / 1e6 }, 1.5},
 	{"goroutines, but for the responder's spare ones", func(s sample) float64 { return s.goroutines }, 10},
 	{"descriptors", func(s sample) float64 { return s.descriptors }, 10},
 }

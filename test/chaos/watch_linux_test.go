@@ -1,21 +1,9 @@
 package main
 
 import (
-	"os"
 	"strings"
 	"testing"
 )
-
-// TestBallast: what is taken off the heap is what the program puts on it.
-func TestBallast(t *testing.T) {
-	source, err := os.ReadFile("../../build/main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(source), "const ballastOctets = 32 << 20\n") || ballastOctets != 32<<20 {
-		t.Error("build/main.go has another ballast")
-	}
-}
 
 // TestBusyGoroutines: of a profile, those that wait in the responder for something to do do not count, up to as many as it keeps.
 func TestBusyGoroutines(t *testing.T) {

@@ -1,13 +1,13 @@
 // Command server is a CoreDNS with the plugins that are measured against each other, so that all of them run in one binary,
-// and next to nothing else. Its garbage collector has the same ballast as that of build/, so that it works as seldom.
+// and next to nothing else. It is tuned as that of build/ is.
 package main
 
 import (
 	"fmt"
 	"os"
-	"runtime"
 
-	_ "github.com/coredns-kms/coredns-kms"                     // kms
+	_ "github.com/coredns-kms/coredns-kms" // kms
+	"github.com/coredns-kms/coredns-kms/internal/tuning"
 	_ "github.com/coredns-kms/coredns-kms/test/bench/constant" // constant
 
 	"github.com/coredns/coredns/core/dnsserver"
@@ -28,10 +28,5 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	ballast := make([]byte, ballastOctets)
-	coremain.Run()
-	runtime.KeepAlive(ballast)
+	tuning.Run(coremain.Run)
 }
-
-// ballastOctets is that of build/main.go, which says what it is for.
-const ballastOctets = 32 << 20

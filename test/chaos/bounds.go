@@ -31,18 +31,29 @@ func (b bounds) gone(reloads int) time.Duration {
 	return b.lastTier(reloads) + time.Duration(b.fall-1)*late(max(b.fast(), b.timeout))
 }
 
-// back is by when a host that is well again is answered, after it was seen ill for ill: the pause that was begun last, which
-// has doubled from the interval up to a minute, and then rise passes; ten if it may be taken for one that flaps. With each
-// reload in that time it was asked once more, and the pause doubled once more.
-func (b bounds) back(ill time.Duration, flapping bool, reloads int) time.Duration {
-	rise := b.rise
-	if flapping {
+// An illness is what the server may have seen of a host that failed and is well again.
+type illness struct {
+	long     time.Duration
+	claimed  bool // it had not proved itself before: its first failure is what the last of those that take a host out is for others
+	flapping bool // it may be taken for one that flaps, so that one failure takes it out
+	reloads  int  // until it passed again
+}
+
+// back is by when a host that is well again is answered: the pause that was begun last, which has doubled from the interval up to
+// a minute, and then rise passes; ten if it flaps. With each reload in that time it was asked once more, and the pause doubled once
+// more.
+func (b bounds) back(i illness) time.Duration {
+	rise, failures := b.rise, b.fall
+	if i.flapping {
 		rise = max(rise, window)
 	}
+	if i.claimed || i.flapping {
+		failures = 1
+	}
 	pause := b.interval
-	for at := time.Duration(b.fall-1)*early(b.fast()) + early(pause); at <= ill && pause < slowest; at += early(pause) {
+	for at := time.Duration(failures-1)*early(b.fast()) + early(pause); at <= i.long && pause < slowest; at += early(pause) {
 		pause *= 2
 	}
-	pause = max(b.interval, min(pause<<min(reloads, 8), slowest))
+	pause = max(b.interval, min(pause<<min(i.reloads, 8), slowest))
 	return late(pause) + time.Duration(rise-1)*late(b.fast()) + b.timeout
 }

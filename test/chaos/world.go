@@ -27,6 +27,7 @@ type host struct {
 	dead    time.Time // it neither serves the server nor could be believed to
 	ill     time.Time // when the server may first have seen it failing, since it was last seen to be well
 	bouts   int       // how often it fell ill since it was last well for long
+	claimed bool      // it had to prove itself still when it fell ill
 	doubted bool      // it was not well for long when the server last stored what it knew of it
 	free    time.Time // not drained
 	drained time.Time // and the server said so
@@ -127,11 +128,14 @@ type tally struct {
 // back is how long h may take to be answered again: by how long it was ill, and how often the server was reloaded meanwhile.
 func (w *world) back(h *host) time.Duration {
 	if h.ill.IsZero() {
-		return w.bounds.back(0, false, 0)
+		return w.bounds.back(illness{})
 	}
-	reloads := w.reloadsSince(h.ill) - w.reloadsSince(h.serves.Add(reloadTime))
-	// A bout has no more than fall failures that count as flapping.
-	return w.bounds.back(max(0, h.serves.Sub(h.ill)), h.bouts*w.bounds.fall+1 >= window, reloads)
+	return w.bounds.back(illness{
+		long:     max(0, h.serves.Sub(h.ill)),
+		claimed:  h.claimed,
+		flapping: h.bouts*w.bounds.fall+1 >= window, // a bout has no more than fall failures that count as flapping
+		reloads:  w.reloadsSince(h.ill) - w.reloadsSince(h.serves.Add(reloadTime)),
+	})
 }
 
 // reloadsSince is how many good Corefiles may have come into force since then.
@@ -236,11 +240,12 @@ func (w *world) fails(h *host, clients bool) {
 	defer w.mu.Unlock()
 	now := time.Now()
 	if h.serverPains++; h.serverPains == 1 {
+		proved := w.wellFor(h, now, 0)
 		switch {
 		case h.ill.IsZero() || w.wellFor(h, now, w.bounds.soundFor()):
-			h.ill, h.bouts = now, 0
-		case w.wellFor(h, now, 0):
-			h.ill = now // it passed, so that pauses begin anew
+			h.ill, h.bouts, h.claimed = now, 0, h.announced && !proved
+		case proved:
+			h.ill, h.claimed = now, false // it passed, so that pauses begin anew
 		}
 		h.bouts++
 		h.serves = time.Time{}
@@ -265,7 +270,7 @@ func (h *host) leaves(now time.Time) {
 	if h.bouts = 0; !h.serves.IsZero() {
 		h.ill = time.Time{}
 	} else {
-		h.ill, h.bouts = now, 1
+		h.ill, h.bouts, h.claimed = now, 1, true
 	}
 }
 

@@ -169,7 +169,7 @@ func TestJudgeBack(t *testing.T) {
 		s.answers(but(3))
 		s.heals(h)
 		s.healed(h, true)
-		time.Sleep(s.bounds.back(20*time.Second, false, 0))
+		time.Sleep(s.bounds.back(illness{long: 20 * time.Second}))
 		s.answers(but(3))
 		s.expect("")
 		time.Sleep(10 * time.Millisecond)
@@ -262,7 +262,7 @@ func TestJudgeUndrained(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		s.answers(but(2))
 		s.expect("k2.chaos.test. is not in the answer")
-		if got, want := s.back(h), s.bounds.back(10*time.Second, false, 0); got != want {
+		if got, want := s.back(h), s.bounds.back(illness{long: 10 * time.Second}); got != want {
 			t.Errorf("Got %s, want %s: how long ago it fell ill is not how long it was ill", got, want)
 		}
 	})
@@ -282,11 +282,11 @@ func TestJudgeIllAgain(t *testing.T) {
 			}
 			return s.back(s.hosts[1])
 		}
-		once := s.bounds.back(10*time.Second, false, 0)
+		once := s.bounds.back(illness{long: 10 * time.Second})
 		if got := ill(2, once+time.Second); got != once {
 			t.Errorf("Twice, and well between: got %s, want %s", got, once)
 		}
-		if got, want := ill(1, once+time.Second), s.bounds.back(10*time.Second, true, 0); got != want {
+		if got, want := ill(1, once+time.Second), s.bounds.back(illness{long: 10 * time.Second, flapping: true}); got != want {
 			t.Errorf("For the third time: got %s, want %s", got, want)
 		}
 		time.Sleep(time.Hour)
@@ -294,6 +294,45 @@ func TestJudgeIllAgain(t *testing.T) {
 			t.Errorf("Ill again before it can have been seen to be well: got %s, as if it were ill once", got)
 		}
 	})
+}
+
+// TestJudgeClaimed: a host that announces itself anew while it is dead, or falls ill before it can have proved itself, is left alone
+// from its first failure on; one that has proved itself is not.
+func TestJudgeClaimed(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		proving time.Duration // since it announced itself, until it falls ill
+		claimed bool
+	}{
+		{"dead when it came", 0, true},
+		{"dead before it can have proved itself", time.Second, true},
+		{"dead when it had", time.Minute, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				h := s.hosts[4]
+				if tc.proving == 0 {
+					s.dies(5)
+				}
+				s.set(func(now time.Time) {
+					h.leaves(now)
+					h.listed = now
+				})
+				if time.Sleep(tc.proving); tc.proving > 0 {
+					s.dies(5)
+				}
+				time.Sleep(3 * time.Second)
+				s.heals(h)
+				s.healed(h, true)
+				if got, want := s.back(h), s.bounds.back(illness{long: 3 * time.Second, claimed: tc.claimed}); got != want {
+					t.Errorf("Got %s, want %s", got, want)
+				}
+			})
+		})
+	}
+	if settings.back(illness{long: 3 * time.Second}) == settings.back(illness{long: 3 * time.Second, claimed: true}) {
+		t.Error("The bounds are the same")
+	}
 }
 
 // TestJudgeRestarted: after a restart, a host that is well needs no longer for its past than the server can know of it.
@@ -319,7 +358,7 @@ func TestJudgeRestarted(t *testing.T) {
 					s.stores()
 				}
 				s.spawns()
-				if got := s.back(h) == s.bounds.back(0, false, 0); got != tc.forgets {
+				if got := s.back(h) == s.bounds.back(illness{}); got != tc.forgets {
 					t.Errorf("Its past is forgotten: %t", got)
 				}
 			})

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/coredns-kms/coredns-kms/test/repository"
 )
 
 // A contender is a way to answer the records.
@@ -35,7 +38,17 @@ func (p place) write(name, text string) (string, error) {
 	return name, os.WriteFile(name, []byte(text), 0o644)
 }
 
-// coreDNS is a binary of this module with the lines of a Corefile that make it answer.
+// buildStock builds CoreDNS itself as its makers do, of the version that go.mod has, for benchmarks that compare with it.
+func buildStock(ctx context.Context, b bench) error {
+	binary := filepath.Join(b.dir, "coredns")
+	if _, err := os.Stat(binary); err == nil {
+		return nil
+	}
+	return repository.BuildAs(ctx, b.root, binary, "github.com/coredns/coredns", "-pgo=off")
+}
+
+// coreDNS is a binary with the lines of a Corefile that make it answer: "build" is this project's, "server" that of the benchmarks,
+// "coredns" the stock.
 func coreDNS(binary string, lines func(records) (string, error)) command {
 	return func(r records, p place) ([]string, error) {
 		answers, err := lines(r)
@@ -52,7 +65,7 @@ var (
 	kms       = contender{name: "kms", command: coreDNS("server", records.kms)}
 	kmsItself = contender{name: "kms in the default build", command: coreDNS("build", records.kms)}
 	constant  = contender{name: "constant message", command: coreDNS("server", records.constant), target: 0.95}
-	file      = contender{name: "CoreDNS file", command: coreDNS("server", records.file), target: 2}
+	file      = contender{name: "CoreDNS file", command: coreDNS("coredns", records.file), outside: true, target: 2}
 	bind      = contender{name: "BIND", command: startBIND, outside: true, target: 1.35}
 
 	// Lua records as PowerDNS has them by default, which makes a Lua state for each answer, and with one for all.

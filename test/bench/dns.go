@@ -17,10 +17,11 @@ var contenders = []contender{
 	kms,
 	constant,
 	{name: "constant octets", command: coreDNS("server", records.constantOctets)},
-	file,
-	{name: "CoreDNS template", command: coreDNS("server", records.template), target: 2.5},
+	{name: "file in the same binary", command: coreDNS("server", records.file)},
 	{name: "kms behind errors and prometheus", command: coreDNS("server", records.kmsWatched)},
 	kmsItself,
+	file,
+	{name: "CoreDNS template", command: coreDNS("coredns", records.template), outside: true, target: 2.5},
 	bind,
 	{name: "Knot", command: startKnot, outside: true},
 	{name: "gdnsd, without addresses", command: startGdnsd, outside: true, bare: true},
@@ -34,6 +35,9 @@ const steadyRate = 10_000
 
 // benchDNS measures every contender in each of several rounds.
 func benchDNS(ctx context.Context, b bench) (finding, error) {
+	if err := buildStock(ctx, b); err != nil {
+		return finding{}, err
+	}
 	a, err := newArena(ctx, b, 4, 100)
 	if err != nil {
 		return finding{}, err

@@ -14,7 +14,7 @@ type size struct {
 }
 
 var (
-	fileEach = contender{name: "CoreDNS file, a zone each", command: coreDNS("server", records.fileEach)}
+	fileEach = contender{name: "CoreDNS file, a zone each", command: coreDNS("coredns", records.fileEach), outside: true}
 
 	// bindBare is BIND with more than thirteen hosts: then it adds no addresses at all.
 	bindBare = contender{name: "BIND, without addresses", command: startBIND, outside: true, bare: true}
@@ -54,6 +54,9 @@ type grown struct {
 
 // benchScale starts every contender of every size anew in each round, and measures it.
 func benchScale(ctx context.Context, b bench) (finding, error) {
+	if err := buildStock(ctx, b); err != nil {
+		return finding{}, err
+	}
 	rows := [][]string{{"hosts", "zones", "contender", "octets", "server CPU, µs/answer", "answers/s", "memory, MiB", "first right answer, ms",
 		"kms answers per CPU second, times"}}
 	for _, s := range sizes {

@@ -12,16 +12,15 @@ import (
 
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/coremain"
-	_ "github.com/coredns/coredns/plugin/bind"     // bind
-	_ "github.com/coredns/coredns/plugin/errors"   // errors
-	_ "github.com/coredns/coredns/plugin/file"     // file
-	_ "github.com/coredns/coredns/plugin/metrics"  // prometheus
-	_ "github.com/coredns/coredns/plugin/ready"    // ready
-	_ "github.com/coredns/coredns/plugin/template" // template
+	_ "github.com/coredns/coredns/plugin/bind"    // bind
+	_ "github.com/coredns/coredns/plugin/errors"  // errors
+	_ "github.com/coredns/coredns/plugin/file"    // file
+	_ "github.com/coredns/coredns/plugin/metrics" // prometheus
+	_ "github.com/coredns/coredns/plugin/ready"   // ready
 )
 
 // directives is in the order of the real CoreDNS.
-var directives = []string{"bind", "ready", "prometheus", "errors", "template", "kms", "constant", "file"}
+var directives = []string{"bind", "ready", "prometheus", "errors", "kms", "constant", "file"}
 
 func main() {
 	if err := dnsserver.SetDirectives(directives); err != nil {

@@ -626,6 +626,15 @@ func (s *stage) askTogether(n int) error {
 	return nil
 }
 
+// isOf is whether r may be of a call with message. What is no request of version 4 is not in it: a client may have had one unsent.
+func isOf(r CallRecord, message string) bool {
+	q, err := kmswire.ParseRequestV4([]byte(message))
+	if v, unknown := kmswire.ParseVersion([]byte(message)); err != nil || unknown != nil || v != kmswire.V4 {
+		return r.Request == nil
+	}
+	return r.Request != nil && *r.Request == q
+}
+
 // hearAmongOthers is hear where others make calls too: what hosts did can be told by the request only.
 func (s *stage) hearAmongOthers(c *fuzzClient, d due) error {
 	if d.kind != dcerpc.TypeRequest {
@@ -635,9 +644,7 @@ func (s *stage) hearAmongOthers(c *fuzzClient, d due) error {
 	if err != nil {
 		return fmt.Errorf("client %d was not answered call %d: %w", c.number, d.call, err)
 	}
-	r, ok := s.told.take(func(r CallRecord) bool {
-		return r.From == c.address && r.Request != nil && string(r.Request.Append(nil)) == d.message
-	})
+	r, ok := s.told.take(func(r CallRecord) bool { return r.From == c.address && isOf(r, d.message) })
 	switch {
 	case !ok:
 		return fmt.Errorf("client %d was answered %+v, and nobody was told of its call", c.number, p.Header)

@@ -97,6 +97,23 @@ func (s *server) verify(r records) error {
 	return nil
 }
 
+// awaitAll waits until s answers every zone right that verify looks at: BIND answers some while it loads others.
+func (s *server) awaitAll(ctx context.Context, r records) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for {
+		err := s.verify(r)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // ask asks for the service of a zone as dnsperf does and returns the answer with its octets on the wire.
 func ask(r records, port, zone string) (*dns.Msg, int, error) {
 	q := new(dns.Msg)

@@ -4,8 +4,8 @@ import "github.com/miekg/dns"
 
 // growStacks has each goroutine that answers a question grow its stack once, to the 8 KiB that an answer needs behind errors and
 // prometheus, and before there is anything on it. The DNS library starts a goroutine for each question, with 2 KiB; by itself that
-// grows twice, the second time beneath all plugins, where each of their frames has to be adjusted: a tenth of an answer's processor
-// time, or more. The function that accepts a message by its header is the first that can be replaced; what it decides stays, and
+// grows twice, the second time beneath all plugins, where each of their frames has to be adjusted: a fifth of an answer's processor
+// time. The function that accepts a message by its header is the first that can be replaced; what it decides stays, and
 // what it turns away costs no more.
 func growStacks() {
 	accept := dns.DefaultMsgAcceptFunc

@@ -29,7 +29,7 @@ func large(use bool) {
 	}
 }
 
-// frameOctets and what the runtime keeps free (928 octets) do not fit into the half of 8 KiB, and do into the whole.
+// frameOctets, what the runtime keeps free (928) and the little that is on the stack by then are more than 4 KiB, and less than 8.
 const frameOctets = 3 << 10
 
 // touch keeps the frame from being optimised away.

@@ -107,9 +107,6 @@ func (a *arena) grow(ctx context.Context, c contender, name string) (grown, int,
 		return grown{}, 0, err
 	}
 	defer s.kill()
-	if err := s.awaitAll(ctx, a.records); err != nil {
-		return grown{}, 0, err
-	}
 	// Every zone once beforehand: what a server makes ready at the first question is not what an answer costs.
 	queries, err := a.records.queries()
 	if err != nil {

@@ -42,25 +42,32 @@ func startServer(ctx context.Context, b bench, c contender, r records, name stri
 		return server{}, err
 	}
 	s := server{contender: c, process: running, port: p.port}
-	if err := s.awaitRight(ctx, r); err != nil {
-		s.stop()
-		return server{}, fmt.Errorf("%s: %w", c.name, err)
-	}
-	s.took = time.Since(began)
-	return s, nil
-}
-
-// awaitRight waits until s answers the first zone with the records.
-func (s server) awaitRight(ctx context.Context, r records) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	err = s.await(ctx, 5*time.Millisecond, func() error {
 		m, _, err := ask(r, s.port, zone(0))
 		if err == nil {
 			err = r.check(m, 0, s.bare)
 		}
+		return err
+	})
+	s.took = time.Since(began)
+	if err == nil {
+		err = s.await(ctx, 50*time.Millisecond, func() error { return s.verify(r) }) // BIND answers some zones while it loads others
+	}
+	if err != nil {
+		s.stop()
+		return server{}, fmt.Errorf("%s: %w", c.name, err)
+	}
+	return s, nil
+}
+
+// await waits until s is right, which is looked at that often.
+func (s *server) await(ctx context.Context, often time.Duration, right func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	tick := time.NewTicker(often)
+	defer tick.Stop()
+	for {
+		err := right()
 		if err == nil {
 			return nil
 		}
@@ -84,7 +91,7 @@ func (s *server) verify(r records) error {
 		if err == nil {
 			err = r.check(m, z, s.bare)
 		}
-		if s.octets == 0 {
+		if err == nil && s.octets == 0 {
 			s.octets = octets
 		}
 		if err == nil && octets != s.octets {
@@ -95,23 +102,6 @@ func (s *server) verify(r records) error {
 		}
 	}
 	return nil
-}
-
-// awaitAll waits until s answers every zone right that verify looks at: BIND answers some while it loads others.
-func (s *server) awaitAll(ctx context.Context, r records) error {
-	ctx, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	for {
-		err := s.verify(r)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 // ask asks for the service of a zone as dnsperf does and returns the answer with its octets on the wire.

@@ -170,9 +170,6 @@ func (a *arena) measureSetting(ctx context.Context, w settingWay) (found set, er
 		return found, err
 	}
 	defer s.stop()
-	if err := s.verify(a.records); err != nil {
-		return found, err
-	}
 	if _, _, err := s.loaded(ctx, a.records, 1); err != nil {
 		return found, err
 	}

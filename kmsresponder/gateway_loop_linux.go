@@ -60,6 +60,11 @@ type loop struct {
 
 	later []key // of visitors that had more to say than a turn is long
 
+	duty    duty
+	next    *loop       // listens while this one has much to do; nil behind the last
+	wanted  atomic.Bool // that l listens; said by the loop before it
+	listens bool        // new clients are told
+
 	nudged atomic.Bool
 	mu     sync.Mutex
 	back   []*visitor // to be had back from workers
@@ -67,19 +72,23 @@ type loop struct {
 
 // maxLoops is how many loops a gateway has at most: more than one so that
 // clients do not wait while the system opens and closes the connections of
-// others, and not many, since each has hosts' connections of its own.
+// others, and not many, since each has hosts' connections of its own. All but
+// the first help when there is much to do.
 const maxLoops = 4
 
 // attend has loops carry on with the clients of ln, where the system can.
 func (g *Gateway) attend(ctx, working context.Context, ln net.Listener) error {
 	var loops []*loop
 	for range min(runtime.GOMAXPROCS(0), maxLoops) {
-		l, err := newLoop(working, g, ln)
+		n := len(loops)
+		l, err := newLoop(working, g, ln, n+1)
 		if err != nil {
 			break
 		}
+		if n > 0 {
+			loops[n-1].next = l
+		}
 		loops = append(loops, l)
-		l.lane = int32(len(loops))
 	}
 	if len(loops) == 0 {
 		return g.attendEach(ctx, working, ln)
@@ -95,7 +104,8 @@ func (g *Gateway) attend(ctx, working context.Context, ln net.Listener) error {
 	return err
 }
 
-func newLoop(working context.Context, g *Gateway, ln net.Listener) (*loop, error) {
+// newLoop returns the loop of that lane. The first one listens.
+func newLoop(working context.Context, g *Gateway, ln net.Listener, lane int) (*loop, error) {
 	t, ok := ln.(*net.TCPListener)
 	if !ok {
 		return nil, errors.ErrUnsupported
@@ -104,8 +114,10 @@ func newLoop(working context.Context, g *Gateway, ln net.Listener) (*loop, error
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{gateway: g, ln: ln, accepts: accepts, port: strconv.Itoa(t.Addr().(*net.TCPAddr).Port),
-		byConn: make(map[*upstreamConn]*line), working: working, now: time.Now()}
+	l := &loop{lane: int32(lane), gateway: g, ln: ln, accepts: accepts, port: strconv.Itoa(t.Addr().(*net.TCPAddr).Port),
+		byConn: make(map[*upstreamConn]*line), working: working, now: time.Now(), listens: lane == 1}
+	l.wanted.Store(l.listens)
+	l.duty.since = l.now
 	l.workers = newHands(l.work, spareHands/maxLoops)
 	l.soonest = l.now.Add(lookEvery)
 	l.visitors.kind, l.lines.kind = aVisitor, aLine
@@ -116,9 +128,9 @@ func newLoop(working context.Context, g *Gateway, ln net.Listener) (*loop, error
 	err = accepts.Control(func(fd uintptr) {
 		// Each connection inherits it. Answers are not to wait for one another.
 		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-		watched = l.poll.watch(syscall.EPOLL_CTL_ADD, int(fd), syscall.EPOLLIN, door)
+		watched = l.poll.watch(syscall.EPOLL_CTL_ADD, int(fd), 0, door)
 	})
-	if err = errors.Join(err, watched); err != nil {
+	if err = errors.Join(err, watched, l.watchDoor()); err != nil {
 		l.poll.close()
 		return nil, err
 	}
@@ -157,6 +169,7 @@ func (l *loop) run(ctx context.Context) error {
 		l.goOn()
 		if l.nudged.Swap(false) {
 			l.takeBack()
+			err = errors.Join(err, l.listen())
 		}
 		if !l.now.Before(l.soonest) {
 			err = errors.Join(err, l.look())
@@ -165,6 +178,7 @@ func (l *loop) run(ctx context.Context) error {
 			failed = err
 			l.drain()
 		}
+		l.seekRelief(time.Now())
 	}
 	l.workers.dismiss()
 	l.workers.all.Wait()
@@ -206,16 +220,7 @@ func (l *loop) accept() (took bool, err error) {
 	// For want of something, perhaps: see accept.
 	l.reopen = l.now.Add(acceptPause)
 	l.expect(l.reopen)
-	return false, l.watchDoor(0)
-}
-
-func (l *loop) watchDoor(events uint32) (err error) {
-	if failed := l.accepts.Control(func(fd uintptr) {
-		err = l.poll.watch(syscall.EPOLL_CTL_MOD, int(fd), events, door)
-	}); failed != nil {
-		return failed
-	}
-	return err
+	return false, l.watchDoor()
 }
 
 // admit takes a connection in, or closes it.
@@ -292,7 +297,7 @@ func (l *loop) look() error {
 		return nil
 	}
 	l.reopen = time.Time{}
-	return l.watchDoor(syscall.EPOLLIN)
+	return l.watchDoor()
 }
 
 // end is when all visitors end that are in no call. Each wait is bounded; this

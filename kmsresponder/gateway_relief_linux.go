@@ -1,0 +1,86 @@
+package kmsresponder
+
+import (
+	"errors"
+	"syscall"
+	"time"
+)
+
+// New clients wake every loop that listens for them, and one of them has the
+// client. So a loop but the first listens only while the one before it has next
+// to no time left: at 1,000 calls a second, which leave one loop nine tenths of
+// its time, a second that listened would make a call a fifth dearer
+// (docs/performance.md, "What was tried").
+
+const (
+	// dutyPeriod is over how long a loop's load is looked at, at least. It is
+	// short beside what anybody would notice of clients waiting for one loop, and
+	// as long as some hundred calls.
+	dutyPeriod = 10 * time.Millisecond
+
+	// dutyHigh and dutyLow are the parts of its time from which a loop wants the
+	// next one's help, and below which no longer. They are close: help that
+	// stays makes hardly more calls at full load, and the slowest of them three
+	// tenths slower, since its thread stands in the way of others.
+	dutyHigh, dutyLow = 0.9, 0.8
+)
+
+// duty is how much of its time a loop has something to do.
+type duty struct {
+	since time.Time // when the period began
+	busy  time.Duration
+	much  bool
+}
+
+// turn takes one turn of the loop and reports whether help is wanted. Time in
+// which the system lets others run counts: clients wait then too.
+func (d *duty) turn(began, ended time.Time) bool {
+	d.busy += ended.Sub(began)
+	period := ended.Sub(d.since)
+	if period < dutyPeriod {
+		return d.much
+	}
+	switch share := float64(d.busy) / float64(period); {
+	case share >= dutyHigh:
+		d.much = true
+	case share < dutyLow:
+		d.much = false
+	}
+	d.since, d.busy = ended, 0
+	return d.much
+}
+
+// seekRelief has the next loop listen for clients, or no longer, as this one's
+// load has it after a turn that has ended.
+func (l *loop) seekRelief(ended time.Time) {
+	if l.next == nil {
+		return
+	}
+	if much := l.duty.turn(l.now, ended); much != l.next.wanted.Load() {
+		l.next.wanted.Store(much)
+		l.next.nudge()
+	}
+}
+
+// listen has new clients told if that is wanted now, and else no longer.
+func (l *loop) listen() error {
+	wanted := l.wanted.Load()
+	if wanted == l.listens || !l.draining.IsZero() {
+		return nil
+	}
+	l.listens = wanted
+	return l.watchDoor()
+}
+
+// watchDoor has new clients told if l listens, unless it pauses.
+func (l *loop) watchDoor() error {
+	var events uint32
+	if l.listens && l.reopen.IsZero() {
+		events = syscall.EPOLLIN
+	}
+	var err error
+	failed := l.accepts.Control(func(fd uintptr) {
+		err = l.poll.watch(syscall.EPOLL_CTL_MOD, int(fd), events, door)
+	})
+	return errors.Join(failed, err)
+}

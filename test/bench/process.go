@@ -88,6 +88,19 @@ func (p *process) kill() {
 	<-p.ended
 }
 
+// costing makes calls and tells what processor time each took of p.
+func (p *process) costing(load func() ([]time.Duration, error)) (latencies []time.Duration, each time.Duration, err error) {
+	before, err := p.cpu()
+	if err != nil {
+		return nil, 0, err
+	}
+	if latencies, err = load(); err != nil {
+		return nil, 0, err
+	}
+	after, err := p.cpu()
+	return latencies, (after - before) / time.Duration(max(1, len(latencies))), err
+}
+
 // cpu is the processor time, user and system, that the process and its children have used so far.
 func (p *process) cpu() (time.Duration, error) {
 	var all time.Duration

@@ -17,11 +17,16 @@ var shares = [...]float64{0.1, 0.2, 0.4, 0.6, 0.8}
 // callSample is what one round found of one way.
 type callSample struct {
 	perSecond float64
-	proxy     time.Duration // processor time for each call, of what is between clients and hosts
-	hosts     time.Duration // likewise, of the hosts
-	busy      quantiles     // with as many calls as come back
-	steady    [len(steadyRates)]quantiles
+	used                // for each call
+	busy      quantiles // with as many calls as come back
+	steady    [len(steadyRates)]steadySample
 	share     [len(shares)]quantiles
+}
+
+// steadySample is what it found at one of steadyRates.
+type steadySample struct {
+	quantiles
+	used // for each call
 }
 
 // rpcResults is everything that was found, by way.
@@ -91,31 +96,21 @@ func (r *rpcResults) measureCalls(ctx context.Context) error {
 // measure loads w as much as it bears, and then steadily, for its latency, at fixed rates and at shares of what it bore.
 func (a *rpcArena) measure(ctx context.Context, w way, visits []visit, lasting time.Duration) (s callSample, err error) {
 	load := calls{addresses: w.addresses, visits: visits}
-	before, err := a.cpuOf(w)
+	var took time.Duration
+	latencies, cost, err := a.costing(w, func() (latencies []time.Duration, err error) {
+		latencies, took, err = load.closed(ctx, lasting)
+		return latencies, err
+	})
 	if err != nil {
 		return s, err
 	}
-	latencies, took, err := load.closed(ctx, lasting)
-	if err != nil {
-		return s, err
-	}
-	after, err := a.cpuOf(w)
-	if err != nil {
-		return s, err
-	}
-	n := time.Duration(len(latencies))
-	s = callSample{
-		perSecond: float64(n) / took.Seconds(),
-		proxy:     (after.proxy - before.proxy) / n,
-		hosts:     (after.hosts - before.hosts) / n,
-		busy:      quantilesOf(latencies),
-	}
+	s = callSample{perSecond: float64(len(latencies)) / took.Seconds(), used: cost, busy: quantilesOf(latencies)}
 	for i, rate := range steadyRates {
-		latencies, err := load.steady(ctx, lasting, rate)
+		latencies, cost, err := a.costing(w, func() ([]time.Duration, error) { return load.steady(ctx, lasting, rate) })
 		if err != nil {
 			return s, err
 		}
-		s.steady[i] = quantilesOf(latencies)
+		s.steady[i] = steadySample{quantilesOf(latencies), cost}
 	}
 	for i, share := range shares {
 		latencies, err := load.steady(ctx, (lasting+time.Second)/2, int(share*s.perSecond))
@@ -127,12 +122,21 @@ func (a *rpcArena) measure(ctx context.Context, w way, visits []visit, lasting t
 	return s, nil
 }
 
-// used is the processor time that was used so far.
-type used struct{ proxy, hosts time.Duration }
-
-func (a *rpcArena) cpuOf(w way) (u used, err error) {
-	if u.hosts, err = a.hosts.cpu(); err == nil && w.process != a.hosts {
-		u.proxy, err = w.cpu()
+// costing makes calls and tells what processor time each took.
+func (a *rpcArena) costing(w way, load func() ([]time.Duration, error)) (latencies []time.Duration, each used, err error) {
+	through := func() (latencies []time.Duration, err error) {
+		latencies, each.proxy, err = w.costing(load)
+		return latencies, err
 	}
-	return u, err
+	if w.process == a.hosts {
+		through = load
+	}
+	latencies, each.hosts, err = a.hosts.costing(through)
+	return latencies, each, err
+}
+
+// used is processor time.
+type used struct {
+	proxy time.Duration // of what is between clients and hosts
+	hosts time.Duration
 }

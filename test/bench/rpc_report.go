@@ -38,20 +38,22 @@ func (t rpcTarget) measured(r *rpcResults) spread {
 // finding is what was measured, for the document.
 func (r *rpcResults) finding() finding {
 	load := [][]string{{"way", "calls/s", "proxy CPU, µs/call", "hosts' CPU, µs/call", "p50, µs", "p99, µs", "KiB/idle connection"}}
-	steady := [][]string{{"way", "p50 at 1,000/s, µs", "p99 at 1,000/s, µs", "p50 at 2,000/s, µs", "p99 at 2,000/s, µs"}}
+	steady := [][]string{{"way", "proxy CPU at 1,000/s, µs/call", "p50, µs", "p99, µs", "proxy CPU at 2,000/s, µs/call", "p50, µs", "p99, µs"}}
 	for i, name := range wayNames {
 		column := func(verb string, f func(callSample) float64) string { return r.of(i, f).with(verb) }
 		us := func(f func(callSample) time.Duration) string {
 			return column("%.0f", func(s callSample) float64 { return microseconds(f(s)) })
 		}
-		proxy := us(func(s callSample) time.Duration { return s.proxy })
-		if i == direct {
-			proxy = "none"
+		proxy := func(f func(callSample) used) string {
+			if i == direct {
+				return "none"
+			}
+			return us(func(s callSample) time.Duration { return f(s).proxy })
 		}
 		load = append(load, []string{
 			name,
 			column("%.0f", func(s callSample) float64 { return s.perSecond }),
-			proxy,
+			proxy(func(s callSample) used { return s.used }),
 			us(func(s callSample) time.Duration { return s.hosts }),
 			us(func(s callSample) time.Duration { return s.busy.p50 }),
 			us(func(s callSample) time.Duration { return s.busy.p99 }),
@@ -59,7 +61,8 @@ func (r *rpcResults) finding() finding {
 		})
 		row := []string{name}
 		for k := range steadyRates {
-			row = append(row, us(func(s callSample) time.Duration { return s.steady[k].p50 }), us(func(s callSample) time.Duration { return s.steady[k].p99 }))
+			row = append(row, proxy(func(s callSample) used { return s.steady[k].used }),
+				us(func(s callSample) time.Duration { return s.steady[k].p50 }), us(func(s callSample) time.Duration { return s.steady[k].p99 }))
 		}
 		steady = append(steady, row)
 	}

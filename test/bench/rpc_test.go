@@ -102,9 +102,9 @@ func TestRPCFinding(t *testing.T) {
 	r := rpcResults{}
 	for i := range r.calls {
 		us := time.Duration(i+1) * 100 * time.Microsecond
-		s := callSample{perSecond: 1000, proxy: us, busy: quantiles{us, us}}
+		s := callSample{perSecond: 1000, used: used{proxy: us}, busy: quantiles{us, us}}
 		for k := range s.steady {
-			s.steady[k] = quantiles{us, us}
+			s.steady[k] = steadySample{quantiles{us, us}, used{proxy: us}}
 		}
 		for k := range s.share {
 			s.share[k] = quantiles{us, us}

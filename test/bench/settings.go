@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,7 +18,8 @@ import (
 type setting struct {
 	name  string
 	flags []string          // of go build
-	edit  map[string]string // what is replaced in the file tuned
+	edit  map[string]string // what is replaced in file
+	file  string            // from the top of the repository; tuned if empty
 	env   []string
 	lines string // more of its Corefile
 }
@@ -42,14 +44,21 @@ var settings = []setting{
 	{name: "stacks not grown, GODEBUG=adaptivestackstart=1", edit: withoutStacks, env: []string{"GODEBUG=adaptivestackstart=1"}},
 	{name: "multisocket 2", lines: "multisocket 2\n"},
 	{name: "no profile-guided optimisation", flags: []string{"-pgo=off"}},
+	{name: "one loop for calls", file: "kmsresponder/gateway_loop_linux.go", edit: map[string]string{"maxLoops = 4": "maxLoops = 1"}},
+	{name: "all loops take calls, little as there may be", file: "kmsresponder/gateway_relief_linux.go",
+		edit: map[string]string{"dutyHigh, dutyLow = 0.9, 0.8": "dutyHigh, dutyLow = 0.0, -1.0"}},
 }
 
 // set is what one round found of one setting.
 type set struct {
 	sample
 	calls  callSample
+	few    used // for each call, at fewCalls a second
 	memory float64
 }
+
+// fewCalls is what the responder may have to do where it is much used, and far from all it can.
+const fewCalls = 1000
 
 // benchSettings measures the default build under every setting, answers and calls, in each of several rounds. A process may be
 // luckier than another of the same program for as long as it lives, in where its memory lies; so each round has its own.
@@ -76,8 +85,8 @@ func benchSettings(ctx context.Context, b bench) (finding, error) {
 				return finding{}, fmt.Errorf("%s: %w", settings[i].name, err)
 			}
 			found[i] = append(found[i], s)
-			fmt.Fprintf(b.progress, "round %d: %-40s %5.1f µs/answer %5.1f µs/call %6.0f calls/s\n", round+1, settings[i].name,
-				microseconds(s.cpu), microseconds(s.calls.proxy), s.calls.perSecond)
+			fmt.Fprintf(b.progress, "round %d: %-40s %5.1f µs/answer %5.1f µs/call %6.0f calls/s %5.1f µs/call of few\n", round+1, settings[i].name,
+				microseconds(s.cpu), microseconds(s.calls.proxy), s.calls.perSecond, microseconds(s.few.proxy))
 		}
 	}
 	return finding{section: settingTable(found)}, nil
@@ -137,9 +146,10 @@ func (s setting) build(ctx context.Context, b bench, i int) (string, error) {
 	return name, repository.BuildAs(ctx, b.root, filepath.Join(b.dir, name), "./build", flags...)
 }
 
-// overlay writes a changed copy of tuned, and the file that has go build take it.
+// overlay writes a changed copy of the file that s edits, and the file that has go build take it.
 func (s setting) overlay(b bench, name string) (string, error) {
-	original := filepath.Join(b.root, filepath.FromSlash(tuned))
+	source := cmp.Or(s.file, tuned)
+	original := filepath.Join(b.root, filepath.FromSlash(source))
 	text, err := os.ReadFile(original)
 	if err != nil {
 		return "", err
@@ -147,7 +157,7 @@ func (s setting) overlay(b bench, name string) (string, error) {
 	changed := string(text)
 	for from, to := range s.edit {
 		if !strings.Contains(changed, from) {
-			return "", fmt.Errorf("%s has no %q any more", tuned, from)
+			return "", fmt.Errorf("%s has no %q any more", source, from)
 		}
 		changed = strings.Replace(changed, from, to, 1)
 	}
@@ -176,20 +186,19 @@ func (a *arena) measureSetting(ctx context.Context, w settingWay) (found set, er
 	if found.sample, _, err = s.loaded(ctx, a.records, a.seconds); err != nil {
 		return found, err
 	}
-	before, err := s.cpu()
+	var took time.Duration
+	lasting := time.Duration(a.seconds) * time.Second
+	latencies, each, err := s.costing(func() (latencies []time.Duration, err error) {
+		latencies, took, err = w.calls.closed(ctx, lasting)
+		return latencies, err
+	})
 	if err != nil {
 		return found, err
 	}
-	latencies, took, err := w.calls.closed(ctx, time.Duration(a.seconds)*time.Second)
-	if err != nil {
+	found.calls = callSample{perSecond: float64(len(latencies)) / took.Seconds(), used: used{proxy: each}, busy: quantilesOf(latencies)}
+	if _, found.few.proxy, err = s.costing(func() ([]time.Duration, error) { return w.calls.steady(ctx, lasting, fewCalls) }); err != nil {
 		return found, err
 	}
-	after, err := s.cpu()
-	if err != nil {
-		return found, err
-	}
-	n := len(latencies)
-	found.calls = callSample{perSecond: float64(n) / took.Seconds(), proxy: (after - before) / time.Duration(n), busy: quantilesOf(latencies)}
 	memory, err := s.memory()
 	found.memory = float64(memory)
 	return found, err
@@ -197,7 +206,8 @@ func (a *arena) measureSetting(ctx context.Context, w settingWay) (found set, er
 
 // settingTable compares every setting with the first, round by round.
 func settingTable(found [][]set) string {
-	rows := [][]string{{"setting", "CPU, µs/answer", "CPU, µs/call", "calls/s", "memory, MiB", "CPU per answer, of the first", "CPU per call, of the first"}}
+	rows := [][]string{{"setting", "CPU, µs/answer", "CPU, µs/call", "calls/s", "p99, µs", "CPU, µs/call at 1,000/s",
+		"memory, MiB", "CPU per answer, of the first", "CPU per call, of the first", "CPU per call at 1,000/s, of the first"}}
 	for i, s := range settings {
 		column := func(verb string, f func(set, set) float64) string {
 			var values []float64
@@ -210,9 +220,12 @@ func settingTable(found [][]set) string {
 			column("%.1f", func(s, _ set) float64 { return microseconds(s.cpu) }),
 			column("%.1f", func(s, _ set) float64 { return microseconds(s.calls.proxy) }),
 			column("%.0f", func(s, _ set) float64 { return s.calls.perSecond }),
+			column("%.0f", func(s, _ set) float64 { return microseconds(s.calls.busy.p99) }),
+			column("%.0f", func(s, _ set) float64 { return microseconds(s.few.proxy) }),
 			column("%.0f", func(s, _ set) float64 { return s.memory / (1 << 20) }),
 			column("%.2f", func(s, first set) float64 { return float64(s.cpu) / float64(first.cpu) }),
 			column("%.2f", func(s, first set) float64 { return float64(s.calls.proxy) / float64(first.calls.proxy) }),
+			column("%.2f", func(s, first set) float64 { return float64(s.few.proxy) / float64(first.few.proxy) }),
 		})
 	}
 	return table(rows)

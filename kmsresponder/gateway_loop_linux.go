@@ -36,8 +36,8 @@ const (
 var door = key{turn: theDoor}
 
 // loop carries on with clients of a gateway in one goroutine, but for the
-// calls: those may take long, and have workers. Which of the loops has a client
-// is chance.
+// calls: those may take long, and have workers. Which of the loops that listen
+// has a client is chance.
 type loop struct {
 	lane    int32 // from 1
 	gateway *Gateway
@@ -152,7 +152,8 @@ func (l *loop) run(ctx context.Context) error {
 		l.now = time.Now()
 		// New clients first: they have waited since the system took them.
 		if slices.ContainsFunc(events, func(e syscall.EpollEvent) bool { return key{e.Fd, e.Pad} == door }) {
-			err = errors.Join(err, l.acceptSome())
+			_, failed := l.acceptSome()
+			err = errors.Join(err, failed)
 		}
 		for _, e := range events {
 			switch k := (key{e.Fd, e.Pad}); k.kind() {
@@ -188,13 +189,14 @@ func (l *loop) run(ctx context.Context) error {
 // acceptMost is how many connections are accepted before it is the turn of others.
 const acceptMost = 8
 
-// acceptSome takes connections that wait.
-func (l *loop) acceptSome() (err error) {
+// acceptSome takes connections that wait, and reports whether there were any.
+func (l *loop) acceptSome() (some bool, err error) {
 	took := true
 	for n := 0; took && err == nil && n < acceptMost; n++ {
 		took, err = l.accept()
+		some = some || took
 	}
-	return err
+	return some, err
 }
 
 // accept takes one connection, if there is one, and reports whether. The error
@@ -290,6 +292,8 @@ func (l *loop) look() error {
 	switch {
 	case !l.draining.IsZero():
 		return nil
+	case l.reopen.IsZero() && !l.listens:
+		return l.standIn()
 	case l.reopen.IsZero():
 		return l.accepts.Control(func(uintptr) {})
 	case l.now.Before(l.reopen):

@@ -13,15 +13,16 @@ import (
 // (docs/performance.md, "What was tried").
 
 const (
-	// dutyPeriod is over how long a loop's load is looked at, at least. It is
-	// short beside what anybody would notice of clients waiting for one loop, and
-	// as long as some hundred calls.
+	// dutyPeriod is over how long a loop's load is looked at, at least: as long as
+	// some hundred calls. It is longer, up to lookEvery, where the loop has nothing
+	// to do; then help that is not needed any more stays so long.
 	dutyPeriod = 10 * time.Millisecond
 
 	// dutyHigh and dutyLow are the parts of its time from which a loop wants the
-	// next one's help, and below which no longer. They are close: help that
-	// stays makes hardly more calls at full load, and the slowest of them three
-	// tenths slower, since its thread stands in the way of others.
+	// next one's help, and below which no longer. They are close: with help that
+	// is always there, hardly more calls are made at full load, and the slowest of
+	// them are three tenths slower, since one more runs on processors that clients
+	// and hosts want too.
 	dutyHigh, dutyLow = 0.9, 0.8
 )
 
@@ -70,6 +71,16 @@ func (l *loop) listen() error {
 	}
 	l.listens = wanted
 	return l.watchDoor()
+}
+
+// standIn takes clients that wait although l does not listen: the loop that is to
+// have them may be stuck in a turn, at whose end only it asks for help.
+func (l *loop) standIn() error {
+	some, err := l.acceptSome()
+	if some {
+		l.expect(l.now.Add(lookPause))
+	}
+	return err
 }
 
 // watchDoor has new clients told if l listens, unless it pauses.

@@ -49,9 +49,13 @@ func TestLoopRelief(t *testing.T) {
 	second := newSlowLoopOn(t, first.gateway, first.ln, 2)
 	first.next = second.loop
 	turn := func(waited, took time.Duration) {
+		t.Helper()
+		before := second.wanted.Load()
 		first.now = first.duty.since.Add(waited)
 		first.seekRelief(first.now.Add(took))
-		second.nudged.Store(false)
+		if nudged, changed := second.nudged.Swap(false), second.wanted.Load() != before; nudged != changed {
+			t.Errorf("nudged %v, want %v", nudged, changed)
+		}
 		if err := second.listen(); err != nil {
 			t.Fatal(err)
 		}
@@ -59,6 +63,9 @@ func TestLoopRelief(t *testing.T) {
 	conn := dial(t, first.addr)
 	conn.Write(bind(2, dcerpc.NDR32))
 	first.wait()
+	if second.events() != 0 {
+		t.Error("the second listens from the start")
+	}
 	for i, wanted := range []bool{false, true, false, true} {
 		if wanted {
 			turn(0, dutyPeriod)
@@ -80,8 +87,46 @@ func TestLoopRelief(t *testing.T) {
 	}
 	turn(0, dutyPeriod)
 	second.wait()
+
+	giveBack = exhaust(t)
+	turn(time.Second, dutyPeriod)
+	second.accept()
+	turn(0, dutyPeriod)
+	told := second.events() != 0
+	giveBack()
+	if told {
+		t.Error("told in the pause, because it was wanted again")
+	}
+	second.pass(acceptPause)
+	second.wait()
 	if took, err := second.accept(); !took || err != nil {
 		t.Errorf("accepted %v, %v", took, err)
+	}
+}
+
+// TestLoopStandsIn: while the first loop is stuck, the second takes its clients,
+// if not at once.
+func TestLoopStandsIn(t *testing.T) {
+	first := newSlowLoop(t, GatewayConfig{Pool: poolOf(hostAt("192.0.2.1:1688", 0))})
+	second := newSlowLoopOn(t, first.gateway, first.ln, 2)
+	pdu := bind(2, dcerpc.NDR32)
+	for range 2 * acceptMost {
+		dial(t, first.addr).Write(pdu)
+	}
+	for second.visitors.here < 2*acceptMost {
+		first.wait() // somebody is there
+		before := second.visitors.here
+		second.pass(lookEvery)
+		if second.visitors.here == before {
+			t.Fatalf("%d clients wait", 2*acceptMost-before)
+		}
+		if again := second.soonest.Sub(second.now); again > lookPause {
+			t.Errorf("there may be more, which wait for %v", again)
+		}
+	}
+	second.pass(lookEvery)
+	if again := second.soonest.Sub(second.now); again < lookEvery {
+		t.Errorf("with nobody there, it looks again after %v", again)
 	}
 }
 

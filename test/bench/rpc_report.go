@@ -38,7 +38,8 @@ func (t rpcTarget) measured(r *rpcResults) spread {
 // finding is what was measured, for the document.
 func (r *rpcResults) finding() finding {
 	load := [][]string{{"way", "calls/s", "proxy CPU, µs/call", "hosts' CPU, µs/call", "p50, µs", "p99, µs", "KiB/idle connection"}}
-	steady := [][]string{{"way", "proxy CPU at 1,000/s, µs/call", "p50, µs", "p99, µs", "proxy CPU at 2,000/s, µs/call", "p50, µs", "p99, µs"}}
+	steady := [][]string{{"way", "proxy CPU at 1,000/s, µs/call", "p50 at 1,000/s, µs", "p99 at 1,000/s, µs",
+		"proxy CPU at 2,000/s, µs/call", "p50 at 2,000/s, µs", "p99 at 2,000/s, µs"}}
 	for i, name := range wayNames {
 		column := func(verb string, f func(callSample) float64) string { return r.of(i, f).with(verb) }
 		us := func(f func(callSample) time.Duration) string {

@@ -133,10 +133,14 @@ func (w *world) back(h *host) time.Duration {
 	return w.bounds.back(illness{
 		long:     max(0, h.serves.Sub(h.ill)),
 		claimed:  h.claimed,
-		flapping: h.bouts*w.bounds.fall+1 >= window, // a bout has no more than fall failures that count as flapping
+		flapping: w.flaps(h),
 		reloads:  w.reloadsSince(h.ill) - w.reloadsSince(h.serves.Add(reloadTime)),
 	})
 }
+
+// flaps is whether h may be taken for one that flaps, until it is well for soundFor: a bout has no more than fall failures that
+// count as flapping.
+func (w *world) flaps(h *host) bool { return h.bouts*w.bounds.fall+1 >= window }
 
 // reloadsSince is how many good Corefiles may have come into force since then.
 func (w *world) reloadsSince(then time.Time) int {
@@ -198,11 +202,11 @@ func (w *world) usable(h *host) time.Time {
 	return later(since, h.free)
 }
 
-// steady is whether h is well, was long enough to be seen to be, and is answered in both zones.
+// steady is whether h is well, was long enough to be seen to be, and is answered in both zones, and one failure does not take it out.
 func (w *world) steady(h *host, now time.Time) bool {
 	const seen, lately = 12 * time.Second, 2 * time.Second
 	since := w.usable(h)
-	well := !since.IsZero() && now.Sub(since) > seen
+	well := !since.IsZero() && now.Sub(since) > seen && (!w.flaps(h) || w.wellFor(h, now, w.bounds.soundFor()))
 	for _, f := range h.faces {
 		well = well && now.Sub(f.last) < lately && f.missing.IsZero()
 	}

@@ -296,6 +296,39 @@ func TestJudgeIllAgain(t *testing.T) {
 	})
 }
 
+// TestSteady: a host that came back is to be held back with all others once it was seen to be well; one that flaps, which its first
+// failure takes out, not before its failures are forgotten.
+func TestSteady(t *testing.T) {
+	play(t, func(s *scene) {
+		const seen = 13 * time.Second
+		h := s.hosts[1]
+		steady := func() bool {
+			now := time.Now()
+			for i := range h.faces {
+				h.faces[i].last, h.faces[i].missing = now, time.Time{}
+			}
+			return s.steady(h, now)
+		}
+		for bout := range 3 {
+			s.dies(2)
+			time.Sleep(10 * time.Second)
+			s.heals(h)
+			s.healed(h, true)
+			if steady() {
+				t.Errorf("At once after bout %d", bout+1)
+			}
+			time.Sleep(seen)
+			if got, want := steady(), bout < 2; got != want {
+				t.Errorf("%s after bout %d: %t, want %t", seen, bout+1, got, want)
+			}
+		}
+		time.Sleep(s.bounds.soundFor() + s.back(h))
+		if !steady() {
+			t.Error("Its failures are forgotten, and it is not to be held back")
+		}
+	})
+}
+
 // TestJudgeClaimed: a host that announces itself anew while it is dead, or falls ill before it can have proved itself, is left alone
 // from its first failure on; one that has proved itself is not.
 func TestJudgeClaimed(t *testing.T) {

@@ -179,7 +179,9 @@ func (l *loop) run(ctx context.Context) error {
 			failed = err
 			l.drain()
 		}
-		l.seekRelief(time.Now())
+		if l.next != nil {
+			l.seekRelief(time.Now())
+		}
 	}
 	l.workers.dismiss()
 	l.workers.all.Wait()

@@ -30,34 +30,27 @@ const (
 type duty struct {
 	since time.Time // when the period began
 	busy  time.Duration
-	much  bool
 }
 
-// turn takes one turn of the loop and reports whether help is wanted. Time in
-// which the system lets others run counts: clients wait then too.
-func (d *duty) turn(began, ended time.Time) bool {
+// turn takes one turn of the loop, which has help or not, and reports whether it
+// wants help from now on. Time in which the system lets others run counts:
+// clients wait then too.
+func (d *duty) turn(began, ended time.Time, helped bool) bool {
 	d.busy += ended.Sub(began)
 	period := ended.Sub(d.since)
 	if period < dutyPeriod {
-		return d.much
+		return helped
 	}
-	switch share := float64(d.busy) / float64(period); {
-	case share >= dutyHigh:
-		d.much = true
-	case share < dutyLow:
-		d.much = false
-	}
+	share := float64(d.busy) / float64(period)
 	d.since, d.busy = ended, 0
-	return d.much
+	return share >= dutyHigh || helped && share >= dutyLow
 }
 
 // seekRelief has the next loop listen for clients, or no longer, as this one's
 // load has it after a turn that has ended.
 func (l *loop) seekRelief(ended time.Time) {
-	if l.next == nil {
-		return
-	}
-	if much := l.duty.turn(l.now, ended); much != l.next.wanted.Load() {
+	helped := l.next.wanted.Load()
+	if much := l.duty.turn(l.now, ended, helped); much != helped {
 		l.next.wanted.Store(much)
 		l.next.nudge()
 	}

@@ -34,7 +34,7 @@ func TestDuty(t *testing.T) {
 		for _, turn := range tc.turns {
 			began := now.Add(turn[0])
 			now = began.Add(turn[1])
-			got = d.turn(began, now)
+			got = d.turn(began, now, got)
 		}
 		if got != tc.want {
 			t.Errorf("%s: wants help: %v", name, got)

@@ -121,7 +121,8 @@ func haproxyConfig(threads int, address string, hosts []string) string {
 	return b.String()
 }
 
-// gatewayCorefile has everything on that a responder can do. Only the limits are raised: all clients here have one address.
+// gatewayCorefile has everything on that a responder can do. Only the limits are raised: a client here calls a dozen times a
+// second.
 func gatewayCorefile(address, dns, ready, pprof string, hosts []string) string {
 	_, port, _ := net.SplitHostPort(dns)
 	var b strings.Builder

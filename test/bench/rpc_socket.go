@@ -12,8 +12,12 @@ import (
 // cost, the more a result is about that: Go's own connections ask epoll before and after each wait.
 type socket struct{ fd int }
 
-// dialSocket connects to an IPv4 address and port. What waits for longer than timeout fails.
-func dialSocket(address string, timeout time.Duration) (socket, error) {
+// portLater is IP_BIND_ADDRESS_NO_PORT of linux/in.h: which port a bound socket has is decided when it connects, so that it may
+// be one that another connection of this address has, to elsewhere.
+const portLater = 24
+
+// dialSocket connects from one IPv4 address to another one and its port. What waits for longer than timeout fails.
+func dialSocket(from [4]byte, address string, timeout time.Duration) (socket, error) {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return socket{}, err
@@ -24,6 +28,11 @@ func dialSocket(address string, timeout time.Duration) (socket, error) {
 	}
 	limit := syscall.NsecToTimeval(timeout.Nanoseconds())
 	syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &limit)
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, portLater, 1)
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: from}); err != nil {
+		syscall.Close(fd)
+		return socket{}, fmt.Errorf("an end at %v: %w", netip.AddrFrom4(from), err)
+	}
 	if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
 		syscall.Close(fd)
 		return socket{}, fmt.Errorf("connect to %s: %w", address, err)

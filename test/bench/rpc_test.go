@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,30 @@ func TestVisit(t *testing.T) {
 			if err := visits[i].make(other, buf); err != nil {
 				t.Errorf("client %d: %v", i, err)
 			}
+		}
+	}
+}
+
+// TestVisitsComeFromTheirClients: each from an address of its own.
+func TestVisitsComeFromTheirClients(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for i, v := range visitsForTest(t, hostForTest(t)) {
+		s, err := dialSocket(v.from, ln.Addr().String(), time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		conn, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if got, want := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(), netip.AddrFrom4(addressOf(i)); got != want {
+			t.Errorf("client %d comes from %s, want %s", i, got, want)
 		}
 	}
 }

@@ -7,10 +7,10 @@ import (
 )
 
 // New clients wake every loop that listens for them, and one of them has the
-// client. So a loop but the first listens only while the one before it has next
-// to no time left: at 1,000 calls a second, which leave one loop nine tenths of
-// its time, a second that listened would make a call a fifth dearer
-// (docs/performance.md, "What was tried").
+// client. So a loop but the first listens only while the one before it has little
+// time left: at 1,000 calls a second, which leave one loop nine tenths of its time,
+// a second that listened would make a call a third dearer (docs/performance.md,
+// "What was tried").
 
 const (
 	// dutyPeriod is over how long a loop's load is looked at, at least: as long as
@@ -19,11 +19,9 @@ const (
 	dutyPeriod = 10 * time.Millisecond
 
 	// dutyHigh and dutyLow are the parts of its time from which a loop wants the
-	// next one's help, and below which no longer. They are close: with help that
-	// is always there, hardly more calls are made at full load, and the slowest of
-	// them are three tenths slower, since one more runs on processors that clients
-	// and hosts want too.
-	dutyHigh, dutyLow = 0.9, 0.8
+	// next one's help, and below which no longer. At 0.9 and 0.8 a tenth fewer calls
+	// are made at full load; with help that is always there, no more than so.
+	dutyHigh, dutyLow = 0.75, 0.55
 )
 
 // duty is how much of its time a loop has something to do.

@@ -12,7 +12,7 @@ import (
 // TestDuty: when a loop wants help. Turns take their time out of each ten
 // milliseconds.
 func TestDuty(t *testing.T) {
-	ms := time.Millisecond
+	const ms, us = time.Millisecond, time.Microsecond
 	for name, tc := range map[string]struct {
 		turns [][2]time.Duration // how long it waited, and how long the turn took
 		want  bool
@@ -21,9 +21,9 @@ func TestDuty(t *testing.T) {
 		"a short burst":             {[][2]time.Duration{{0, 9 * ms}}, false},
 		"a long burst":              {[][2]time.Duration{{0, 10 * ms}}, true},
 		"two thirds, for long":      {[][2]time.Duration{{time.Hour, 2 * time.Hour}}, false},
-		"nine tenths":               {[][2]time.Duration{{1 * ms, 4 * ms}, {0, 5 * ms}}, true},
-		"a little less":             {[][2]time.Duration{{1 * ms, 4 * ms}, {ms / 10, 5*ms - ms/10}}, false},
-		"five sixths, with help":    {[][2]time.Duration{{0, 10 * ms}, {2 * ms, 10 * ms}}, true},
+		"three quarters":            {[][2]time.Duration{{2500 * us, 2500 * us}, {0, 5 * ms}}, true},
+		"a little less":             {[][2]time.Duration{{2500 * us, 2500 * us}, {100 * us, 4900 * us}}, false},
+		"two thirds, with help":     {[][2]time.Duration{{0, 10 * ms}, {5 * ms, 10 * ms}}, true},
 		"half, with help":           {[][2]time.Duration{{0, 10 * ms}, {5 * ms, 5 * ms}}, false},
 		"half, not for long enough": {[][2]time.Duration{{0, 10 * ms}, {4 * ms, 5 * ms}}, true},
 		"rest after it":             {[][2]time.Duration{{0, 10 * ms}, {time.Second, ms}}, false},

@@ -209,7 +209,7 @@ func (a *arena) measureSetting(ctx context.Context, w settingWay) (found set, er
 // settingTable compares every setting with the first, round by round.
 func settingTable(found [][]set) string {
 	rows := [][]string{{"setting", "CPU, µs/answer", "CPU, µs/call", "calls/s", "p99, µs", "CPU, µs/call at 1,000/s",
-		"memory, MiB", "CPU per answer, of the first", "CPU per call, of the first", "CPU per call at 1,000/s, of the first"}}
+		"memory, MiB", "CPU per answer, of the first", "CPU per call, of the first", "calls/s, of the first", "CPU per call at 1,000/s, of the first"}}
 	for i, s := range settings {
 		column := func(verb string, f func(set, set) float64) string {
 			var values []float64
@@ -227,6 +227,7 @@ func settingTable(found [][]set) string {
 			column("%.0f", func(s, _ set) float64 { return s.memory / (1 << 20) }),
 			column("%.2f", func(s, first set) float64 { return float64(s.cpu) / float64(first.cpu) }),
 			column("%.2f", func(s, first set) float64 { return float64(s.calls.proxy) / float64(first.calls.proxy) }),
+			column("%.2f", func(s, first set) float64 { return s.calls.perSecond / first.calls.perSecond }),
 			column("%.2f", func(s, first set) float64 { return float64(s.few.proxy) / float64(first.few.proxy) }),
 		})
 	}

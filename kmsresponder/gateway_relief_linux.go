@@ -9,7 +9,7 @@ import (
 // New clients wake every loop that listens for them, and one of them has the
 // client. So a loop but the first listens only while the one before it has little
 // time left: at 1,000 calls a second, which leave one loop nine tenths of its time,
-// a second that listened would make a call a third dearer (docs/performance.md,
+// a second that listened would make a call a quarter dearer (docs/performance.md,
 // "What was tried").
 
 const (
@@ -19,8 +19,9 @@ const (
 	dutyPeriod = 10 * time.Millisecond
 
 	// dutyHigh and dutyLow are the parts of its time from which a loop wants the
-	// next one's help, and below which no longer. At 0.9 and 0.8 a tenth fewer calls
-	// are made at full load; with help that is always there, no more than so.
+	// next one's help, and below which no longer. At 0.9 and 0.8 one call in
+	// twenty fewer is made at full load; with help that is always there, hardly more
+	// than so.
 	dutyHigh, dutyLow = 0.75, 0.55
 )
 

@@ -122,7 +122,7 @@ func haproxyConfig(threads int, address string, hosts []string) string {
 }
 
 // gatewayCorefile has everything on that a responder can do. Only the limits are raised: a client here calls a dozen times a
-// second.
+// second, and those who stay idle have one address.
 func gatewayCorefile(address, dns, ready, pprof string, hosts []string) string {
 	_, port, _ := net.SplitHostPort(dns)
 	var b strings.Builder

@@ -6,15 +6,13 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // socket is a connection whose system calls wait themselves. Callers share the cores with what they call, and the less they
 // cost, the more a result is about that: Go's own connections ask epoll before and after each wait.
 type socket struct{ fd int }
-
-// portLater is IP_BIND_ADDRESS_NO_PORT of linux/in.h: which port a bound socket has is decided when it connects, so that it may
-// be one that another connection of this address has, to elsewhere.
-const portLater = 24
 
 // dialSocket connects from one IPv4 address to another one and its port. What waits for longer than timeout fails.
 func dialSocket(from [4]byte, address string, timeout time.Duration) (socket, error) {
@@ -28,16 +26,24 @@ func dialSocket(from [4]byte, address string, timeout time.Duration) (socket, er
 	}
 	limit := syscall.NsecToTimeval(timeout.Nanoseconds())
 	syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &limit)
-	syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, portLater, 1)
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: from}); err != nil {
+	if err := bindAddress(fd, from); err != nil {
 		syscall.Close(fd)
-		return socket{}, fmt.Errorf("an end at %v: %w", netip.AddrFrom4(from), err)
+		return socket{}, fmt.Errorf("bind to %s: %w", netip.AddrFrom4(from), err)
 	}
 	if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}); err != nil {
 		syscall.Close(fd)
 		return socket{}, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	return socket{fd}, nil
+}
+
+// bindAddress gives a socket its address. Which port it has is decided when it connects, so that it may be one that another
+// connection of this address has, to elsewhere.
+func bindAddress(fd int, address [4]byte) error {
+	if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return err
+	}
+	return syscall.Bind(fd, &syscall.SockaddrInet4{Addr: address})
 }
 
 // Read implements io.Reader.

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -70,9 +70,12 @@ func TestVisitsComeFromTheirClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn.Close()
-		if got, want := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr(), netip.AddrFrom4(addressOf(i)); got != want {
+		if got, want := conn.RemoteAddr().(*net.TCPAddr).IP.String(), fmt.Sprintf("127.3.0.%d", i); got != want {
 			t.Errorf("client %d comes from %s, want %s", i, got, want)
 		}
+	}
+	if got, want := addressOf(999), [4]byte{127, 3, 3, 231}; got != want {
+		t.Errorf("the last client has %v, want %v", got, want)
 	}
 }
 

@@ -37,10 +37,9 @@ const (
 // cmidOf is the id of client number i.
 func cmidOf(i int) kmswire.GUID { return kmswire.GUID{0: 0xbe, 14: byte(i >> 8), 15: byte(i)} }
 
-// addressOf is the address of client number i, one of this machine's. Clients have one each, as elsewhere: a connection that is
-// over takes up its port for a second more, and the system gives 14,116 of an address for one place to connect to before it
-// searches long for the next (half of net.ipv4.ip_local_port_range). So many calls a second were the most that anything at one
-// address could have.
+// addressOf is the address of client number i, one of this machine's. Clients have one each, as elsewhere. With one for all, a
+// connection that is over keeps its port from the next one to the same place for a second (net.ipv4.tcp_tw_reuse), and the
+// system searches every other port before the rest: after 14,116 calls a second to one place each costs a long search.
 func addressOf(i int) [4]byte { return [4]byte{127, 3, byte(i >> 8), byte(i)} }
 
 // recordVisits has rehearsal clients call the host at address, one after the other, and keeps what went over the wire. They

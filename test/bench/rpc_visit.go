@@ -52,6 +52,7 @@ func recordVisits(ctx context.Context, address string, clients int) ([]visit, er
 	visits := make([]visit, clients)
 	for i := range visits {
 		var wire *recorder
+		own := addressOf(i)
 		c := kmsresponder.RehearsalClient{
 			Name:     fmt.Sprintf("BENCH%05d", i),
 			CMID:     cmidOf(i),
@@ -60,7 +61,6 @@ func recordVisits(ctx context.Context, address string, clients int) ([]visit, er
 				return []kmsresponder.SRV{{Target: "host.example", Port: host.Port(), Addresses: []netip.Addr{host.Addr()}}}, nil
 			},
 			Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-				own := addressOf(i)
 				conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: own[:]}}).DialContext(ctx, network, address)
 				wire = &recorder{Conn: conn}
 				return wire, err
@@ -73,7 +73,7 @@ func recordVisits(ctx context.Context, address string, clients int) ([]visit, er
 		if visits[i], err = wire.visit(c.CMID); err != nil {
 			return nil, fmt.Errorf("client %d at %s: %w", i, address, err)
 		}
-		visits[i].from = addressOf(i)
+		visits[i].from = own
 	}
 	return visits, nil
 }

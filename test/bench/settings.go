@@ -27,6 +27,9 @@ type setting struct {
 // tuned is where the program's own settings are, from the top of the repository.
 const tuned = "internal/tuning/tuning.go"
 
+// duties is the line of the program that says when a loop has help.
+const duties = "dutyHigh, dutyLow = 0.75, 0.55"
+
 // withoutBallast and withoutStacks are edits that take from the program what it has there.
 var (
 	withoutBallast = map[string]string{"BallastOctets = 32 << 20": "BallastOctets = 1"}
@@ -46,9 +49,9 @@ var settings = []setting{
 	{name: "no profile-guided optimisation", flags: []string{"-pgo=off"}},
 	{name: "one loop for calls", file: "kmsresponder/gateway_loop_linux.go", edit: map[string]string{"maxLoops = 4": "maxLoops = 1"}},
 	{name: "a loop helps at 0.9 of another's time, until 0.8", file: "kmsresponder/gateway_relief_linux.go",
-		edit: map[string]string{"dutyHigh, dutyLow = 0.75, 0.55": "dutyHigh, dutyLow = 0.9, 0.8"}},
+		edit: map[string]string{duties: "dutyHigh, dutyLow = 0.9, 0.8"}},
 	{name: "all loops take calls, little as there may be", file: "kmsresponder/gateway_relief_linux.go",
-		edit: map[string]string{"dutyHigh, dutyLow = 0.75, 0.55": "dutyHigh, dutyLow = 0.0, -1.0"}},
+		edit: map[string]string{duties: "dutyHigh, dutyLow = 0.0, -1.0"}},
 }
 
 // set is what one round found of one setting.
